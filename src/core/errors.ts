@@ -1,0 +1,43 @@
+/**
+ * Every failure the gateway can name. A code is API: never renamed, never reused.
+ * `docs/reference/errors.md` lists each with what to do next; a test keeps the two equal.
+ */
+export type GatewayErrorCode =
+  | 'CONFIG_INVALID' // a file, flag or option failed to parse; `message` lists every problem with its path
+  | 'SECRET_UNAVAILABLE' // a secret's source gave no value; the message names the secret, never the value
+  | 'CA_UNSAFE' // the CA's key can be read by others, or its folder is not ours
+  | 'TOOL_MISSING' // a program the inner door stands on is not installed
+  | 'NAMESPACE_DENIED' // the kernel or its policy refuses user or network namespaces
+  | 'WARDEN_FAILED' // the warden ended before the door was ready
+  | 'COMMAND_NOT_FOUND' // the sandbox's command does not exist (exit code 127)
+  | 'COMMAND_NOT_EXECUTABLE' // it exists and cannot be run (exit code 126)
+  | 'RESOLVE_FAILED' // the gateway's own look-up gave an error or no address
+  | 'DIAL_REFUSED' // every resolved address was refused by the policy; `cause` holds the verdict
+  | 'UPSTREAM_UNREACHABLE' // connect failed or timed out
+  | 'UPSTREAM_TIMEOUT' // no response head within `limits.upstream_head_ms`, or an idle upstream
+  | 'UPSTREAM_UNTRUSTED' // the upstream's certificate did not verify
+  | 'UPSTREAM_PROTOCOL' // the upstream's bytes are not one valid answer
+  | 'UPSTREAM_TRUNCATED' // the upstream closed before the end of its message
+  | 'CLIENT_ABORTED' // the sandbox went away first
+  | 'CLIENT_PROTOCOL' // the sandbox's bytes are not one valid request
+  | 'LIMIT_EXCEEDED' // a limit of the policy was reached
+  | 'GATEWAY_CLOSED' // the gateway is shutting down
+  | 'EVENTS_FAILED'; // the event log cannot be written
+
+/** Something the gateway tried and could not do. A refusal is not one: that is a `Verdict`. */
+export class GatewayError extends Error {
+  override readonly name = 'GatewayError';
+  readonly code: GatewayErrorCode;
+
+  constructor(code: GatewayErrorCode, message: string, options?: { cause: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The code of any thrown value: ours, Node's (`ECONNRESET`), or the word `UNKNOWN`. */
+export function errorCode(error: unknown): string {
+  if (error instanceof GatewayError) return error.code;
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  return 'UNKNOWN';
+}

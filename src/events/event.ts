@@ -1,0 +1,87 @@
+/**
+ * The evidence: one record for everything that happened. Field names are the wire's (snake_case); bytes are as on
+ * the wire; timestamps are milliseconds since the Unix epoch, durations are milliseconds.
+ */
+
+/** Dotted, past tense: what happened. `docs/reference/events.md` lists each, a test keeps the two equal. */
+export type EventType =
+  | 'gateway.started'
+  | 'gateway.closed'
+  | 'policy.loaded' // a policy took effect; `gateway.detail` names warnings
+  | 'policy.refused' // a reload failed; the old policy stays
+  | 'dns.answered'
+  | 'dns.refused'
+  | 'flow.opened'
+  | 'flow.refused' // terminal: the flow never opened
+  | 'flow.closed' // terminal
+  | 'tls.refused' // the handshake was refused or failed; `flow.closed` follows
+  | 'request.done' // terminal: answered by the upstream
+  | 'request.refused' // terminal: answered by the gateway with a refusal
+  | 'request.failed' // terminal: allowed, and something could not be done
+  | 'secret.leak' // a placeholder or a value on its way to where it may not go
+  | 'exec.started'
+  | 'exec.done';
+
+export type Layer = 'dns' | 'udp' | 'tcp' | 'tls' | 'http' | 'websocket';
+
+export interface NetworkEvent {
+  readonly layer: Layer;
+  readonly decision: 'allow' | 'deny';
+  /** Identity of the flow, of the request; null where there is none (yet). */
+  readonly flow: string | null;
+  readonly request: string | null;
+  readonly method: string;
+  readonly url: string;
+  /** The name or address as decided, never as merely claimed. */
+  readonly host: string;
+  readonly port: number;
+  readonly status_code: number;
+  readonly request_bytes: number;
+  readonly response_bytes: number;
+  readonly duration_ms: number;
+  readonly blocked: boolean;
+  /** One sentence; present when blocked. */
+  readonly block_reason?: string;
+  /** The code behind it: a `DenyReason`, a `GatewayErrorCode` or a protocol fault. */
+  readonly reason: string | null;
+  readonly rule: string | null;
+  /** `address:port` as dialled; null when nothing was. */
+  readonly destination: string | null;
+  /** `http/1.1`, `h2`, `tls1.3`, `tcp`, `dns/udp` … */
+  readonly protocol: string;
+  /** Names of the secrets that were substituted, or that leaked. */
+  readonly secrets: readonly string[];
+  /** The policy's generation that decided. */
+  readonly generation: number;
+}
+
+export interface ExecEvent {
+  readonly command: readonly string[];
+  readonly exit_code: number | null;
+  readonly duration_ms: number;
+}
+
+export interface GatewayFact {
+  readonly message: string;
+  readonly detail: readonly string[];
+}
+
+interface EventHead {
+  readonly type: EventType;
+  readonly timestamp: number;
+  /** Gapless per gateway, from 1. */
+  readonly seq: number;
+  readonly sandbox: string | null;
+}
+
+export interface Event extends EventHead {
+  readonly network?: NetworkEvent;
+  readonly exec?: ExecEvent;
+  readonly gateway?: GatewayFact;
+}
+
+/** What an emitter knows: the bus adds `seq` and `timestamp`. */
+export type EventBody = Omit<Event, 'seq' | 'timestamp'>;
+
+/** Never throws and never waits: a sink's trouble is the bus's business. */
+export type Emit = (event: EventBody) => void;
