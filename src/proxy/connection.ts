@@ -11,6 +11,8 @@ export interface OutboundRequest {
   readonly head: RequestHead;
   /** The final end-to-end fields. */
   readonly headers: HeaderList;
+  /** Lower-case names of the fields that carry a secret's value: never indexed by HPACK (RFC 7541 §7.1.3). */
+  readonly sensitive: ReadonlySet<string>;
   /** The final origin-form. */
   readonly path: string;
   /** What is written as Host or `:authority`: `authorityText` of the decided authority. */
