@@ -71,6 +71,8 @@ export interface Request extends Outgoing {
 
 export interface Answer extends Outgoing {
   readonly head: ResponseHead;
+  /** A refusal: an HTTP/1 connection ends after it, and what was pipelined behind it is not read. */
+  readonly closes?: boolean;
 }
 
 /** Bytes on the wire so far, heads and framing included, TLS not. */
