@@ -37,7 +37,9 @@ export class GatewayError extends Error {
 
 /** The code of any thrown value: ours, Node's (`ECONNRESET`), or the word `UNKNOWN`. */
 export function errorCode(error: unknown): string {
-  if (error instanceof GatewayError) return error.code;
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  // By shape, not by class: an error made in another realm (a worker, a test's context) has another Error.
+  if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') {
+    return error.code;
+  }
   return 'UNKNOWN';
 }

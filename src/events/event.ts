@@ -7,6 +7,7 @@
 export type EventType =
   | 'gateway.started'
   | 'gateway.closed'
+  | 'gateway.dropped' // a sink was full: `gateway.detail` says which, and how many events it never saw
   | 'policy.loaded' // a policy took effect; `gateway.detail` names warnings
   | 'policy.refused' // a reload failed; the old policy stays
   | 'dns.answered'

@@ -1,0 +1,104 @@
+/**
+ * One sink, its queue, and the loop that carries from one to the other.
+ *
+ * Pure of I/O: it awaits what the sink does and keeps no time.
+ */
+import type { Event } from './event.js';
+import { EventQueue, type Loss, type QueueLimits } from './queue.js';
+
+export interface Sink {
+  /** Stands in `gateway.dropped` and in trouble reports. */
+  readonly name: string;
+  /**
+   * `drop-and-mark`: when the queue is full, events are lost and counted.
+   * `block`: the same, and from a full queue or a failed write on, `EventBus.blocked` is true, so that the gateway
+   * can refuse what it could not put on record.
+   */
+  readonly whenFull: 'block' | 'drop-and-mark';
+  readonly limits?: QueueLimits;
+  /** True while the sink cannot put on record what it took: with `block`, the bus is blocked. */
+  readonly failing?: boolean;
+  /** Takes events in order; the next batch comes when the promise has settled. A rejection loses this batch. */
+  write(events: readonly Event[]): Promise<void> | void;
+  /** Everything written is on its way when this resolves, or what can be once `signal` has fired. */
+  close?(signal?: AbortSignal): Promise<void>;
+}
+
+const DEFAULT_LIMITS: QueueLimits = { events: 65_536, bytes: 64 * 1024 * 1024 };
+
+const BATCH_EVENTS = 512;
+
+type Mark = (name: string, loss: Loss) => void;
+
+type Trouble = (sink: string, error: unknown) => void;
+
+export class Feeder {
+  readonly #sink: Sink;
+  readonly #queue: EventQueue;
+  readonly #capacity: number;
+  readonly #mark: Mark;
+  readonly #onTrouble: Trouble;
+  /** The loop while it runs, else null. */
+  running: Promise<void> | null = null;
+  failures = 0;
+  #failing = false;
+
+  constructor(sink: Sink, mark: Mark, onTrouble: Trouble) {
+    const limits = sink.limits ?? DEFAULT_LIMITS;
+    this.#sink = sink;
+    this.#queue = new EventQueue(limits);
+    this.#capacity = limits.events;
+    this.#mark = mark;
+    this.#onTrouble = onTrouble;
+  }
+
+  get dropped(): number {
+    return this.#queue.lost;
+  }
+
+  get blocked(): boolean {
+    if (this.#sink.whenFull !== 'block') return false;
+    return this.#failing || this.#sink.failing === true || this.#queue.length >= this.#capacity;
+  }
+
+  push(event: Event): void {
+    this.#queue.push(event);
+    this.running ??= this.#run();
+  }
+
+  /** A sink that never took its last batch is left alone: there is nothing to wait for. */
+  async close(signal: AbortSignal | undefined): Promise<void> {
+    if (this.running === null) await this.#sink.close?.(signal);
+  }
+
+  async #run(): Promise<void> {
+    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.take(BATCH_EVENTS);
+      try {
+        await this.#sink.write(batch);
+        this.#failing = false;
+      } catch (error) {
+        this.#fail(batch, error);
+      }
+      this.#markLoss();
+    }
+    this.running = null;
+  }
+
+  #fail(batch: readonly Event[], error: unknown): void {
+    this.failures += 1;
+    this.#queue.lose(batch);
+    if (!this.#failing) this.#onTrouble(this.#sink.name, error);
+    this.#failing = true;
+  }
+
+  /** Says what was lost once there is room again; until then the count goes on. */
+  #markLoss(): void {
+    if (this.#failing || this.#queue.length * 2 > this.#capacity) return;
+    const loss = this.#queue.takeLoss();
+    if (loss === null) return;
+    this.#mark(this.#sink.name, loss);
+  }
+}

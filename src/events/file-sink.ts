@@ -1,0 +1,177 @@
+/**
+ * Events as JSON lines in a file, a pipe or on standard output.
+ *
+ * A shell. Lines are whole or absent: what a full disk interrupts is continued where it stopped, and a line that a
+ * crash cut short is ended by the next start. Refusals are written at once, the rest within `FLUSH_MS`.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../core/clock.js';
+import { errorCode, GatewayError } from '../core/errors.js';
+import { encodeEvent } from './encode.js';
+import type { Event } from './event.js';
+import type { Sink } from './feeder.js';
+import { isRotated, type LogFile, openLogFile } from './log-file.js';
+import { isWeighty } from './weight.js';
+
+export interface FileSinkOptions {
+  /** A path, `-` for standard output, `/dev/fd/N`. */
+  readonly path: string;
+  readonly clock: Clock;
+  /** `block`, the default: what cannot be put on record is refused. */
+  readonly whenFull?: Sink['whenFull'];
+  /** Told once for each run of failures that may pass (disk full), and when they end nothing more is said. */
+  readonly onTrouble?: (error: GatewayError) => void;
+}
+
+/** Longest time that an allowed event waits for others, in milliseconds. */
+const FLUSH_MS = 20;
+
+/** Text beyond which nothing waits, in bytes. */
+const FLUSH_BYTES = 64 * 1024;
+
+const RETRY_MS = 250;
+
+/** A pipe whose reader is merely slow is asked again sooner. */
+const PIPE_RETRY_MS = 10;
+
+const ROTATION_CHECK_MS = 1_000;
+
+/** Faults that may pass without us: the bytes are kept and tried again. */
+const PASSING: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EAGAIN',
+  'EINTR',
+  'EIO',
+  'EROFS',
+  'EFBIG',
+]);
+
+/** Opens the log. Throws `EVENTS_FAILED`. */
+export async function openFileSink(options: FileSinkOptions): Promise<Sink> {
+  return new FileSink(options, await openLogFile(options.path));
+}
+
+class FileSink implements Sink {
+  readonly name: string;
+  readonly whenFull: Sink['whenFull'];
+  failing = false;
+  readonly #options: FileSinkOptions;
+  readonly #closing = new AbortController();
+  #file: LogFile;
+  #checkedAt: number;
+  /** Lines not yet handed to the kernel; printable ASCII, so a code unit is a byte. */
+  #text = '';
+  #timer: NodeJS.Timeout | null = null;
+  #flushing: Promise<void> | null = null;
+  /** A fault that will not pass: every later write fails with it. */
+  #broken: GatewayError | null = null;
+
+  constructor(options: FileSinkOptions, file: LogFile) {
+    this.name = `event log ${options.path}`;
+    this.whenFull = options.whenFull ?? 'block';
+    this.#options = options;
+    this.#file = file;
+    this.#checkedAt = options.clock.monotonic();
+    this.#text = file.midLine ? '\n' : '';
+  }
+
+  write(events: readonly Event[]): Promise<void> | void {
+    if (this.#broken) throw this.#broken;
+    let urgent = false;
+    for (const event of events) {
+      this.#text += encodeEvent(event);
+      urgent ||= isWeighty(event);
+    }
+    if (urgent || this.#text.length >= FLUSH_BYTES) return this.#flush();
+    this.#timer ??= setTimeout(() => {
+      // The fault stays in #broken: the next write tells the bus.
+      this.#flush().catch(() => undefined);
+    }, FLUSH_MS).unref();
+  }
+
+  async close(signal?: AbortSignal): Promise<void> {
+    const abort = (): void => this.#closing.abort();
+    // A fault met from here on is final: nobody is left to wait for it to pass.
+    if (signal === undefined || signal.aborted || this.failing) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+    try {
+      if (this.#broken === null) await this.#flush();
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      await this.#file.close();
+    }
+  }
+
+  #flush(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#flushing ??= this.#drain().finally(() => {
+      this.#flushing = null;
+    });
+    return this.#flushing;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#text !== '') {
+      await this.#followRotation();
+      const bytes = Buffer.from(this.#text, 'latin1');
+      this.#text = '';
+      await this.#writeAll(bytes);
+    }
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    let offset = 0;
+    while (offset < bytes.length) {
+      try {
+        offset += await this.#file.write(bytes, offset);
+        this.failing = false;
+      } catch (error) {
+        await this.#outlast(error);
+      }
+    }
+  }
+
+  /** Waits for a fault that may pass; throws one that will not, or that nobody waits for any more. */
+  async #outlast(error: unknown): Promise<void> {
+    const code = errorCode(error);
+    const fault = new GatewayError('EVENTS_FAILED', `${this.name} cannot be written: ${code}`, {
+      cause: error,
+    });
+    if (!PASSING.has(code) || this.#closing.signal.aborted) {
+      this.#broken = fault;
+      throw fault;
+    }
+    if (code !== 'EAGAIN' && !this.failing) {
+      this.failing = true;
+      this.#options.onTrouble?.(fault);
+    }
+    await this.#pause(code === 'EAGAIN' ? PIPE_RETRY_MS : RETRY_MS);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    try {
+      await delay(ms, undefined, { signal: this.#closing.signal });
+    } catch {
+      // Aborted: the next attempt is the last one, and says so itself.
+    }
+  }
+
+  /** A log that was moved or removed is made anew, so that rotation needs no signal. */
+  async #followRotation(): Promise<void> {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#checkedAt < ROTATION_CHECK_MS) return;
+    this.#checkedAt = now;
+    if (!(await isRotated(this.#options.path, this.#file))) return;
+    try {
+      const file = await openLogFile(this.#options.path);
+      await this.#file.close();
+      this.#file = file;
+      if (file.midLine) this.#text = `\n${this.#text}`;
+    } catch (error) {
+      // The old file still takes what comes; the next check tries again.
+      if (error instanceof GatewayError) this.#options.onTrouble?.(error);
+    }
+  }
+}

@@ -1,0 +1,20 @@
+/** Which events are kept when not all can be: pure. */
+import type { Event, EventType } from './event.js';
+
+const WEIGHTY: ReadonlySet<EventType> = new Set<EventType>([
+  'gateway.started',
+  'gateway.closed',
+  'gateway.dropped',
+  'policy.loaded',
+  'policy.refused',
+  'dns.refused',
+  'flow.refused',
+  'tls.refused',
+  'request.refused',
+  'secret.leak',
+]);
+
+/** A refusal, a leak, or a fact about the gateway itself: lost only when nothing lighter is left to lose. */
+export function isWeighty(event: Event): boolean {
+  return WEIGHTY.has(event.type) || event.network?.decision === 'deny';
+}
