@@ -53,6 +53,18 @@ export function addressFromBytes(bytes: Uint8Array): IpAddress {
   return { family: 6, bytes, text: new ipaddr.IPv6([...bytes]).toRFC5952String() };
 }
 
+/** The IPv4 address inside an IPv4-mapped one (::ffff:0:0/96, RFC 4291 §2.5.5.2); any other address as it is. */
+export function unmapped(address: IpAddress): IpAddress {
+  const { family, bytes } = address;
+  if (family === 4 || bytes[10] !== 0xff || bytes[11] !== 0xff) return address;
+  for (let i = 0; i < 10; i++) if (bytes[i] !== 0) return address;
+  return addressFromBytes(bytes.slice(12));
+}
+
+export function sameAddress(a: IpAddress, b: IpAddress): boolean {
+  return a.text === b.text;
+}
+
 export type CidrFault = 'not-a-block' | 'host-bits-set';
 
 /** Reads `a.b.c.d/n`, `v6/n`, or a lone address as its single-address block. Bits past the prefix must be zero. */

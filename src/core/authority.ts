@@ -46,6 +46,30 @@ export function parseAuthority(
   return port.ok ? ok({ scheme, host: host.value, port: port.value }) : port;
 }
 
+export type UrlFault = AuthorityFault | 'bad-scheme' | 'bad-target';
+
+/** Nothing but visible ASCII, and none of the characters that parsers disagree about (RFC 3986 §2). */
+const ORIGIN_FORM = /^\/[\x21\x23-\x5b\x5d-\x7e]*$/;
+
+/**
+ * Reads an absolute `http` or `https` URL (RFC 9112 §3.2.2). An empty path is `/`; userinfo, a fragment, a
+ * backslash, a blank, and a query that follows the host directly are refused.
+ */
+export function parseUrl(
+  text: string,
+): Result<{ readonly authority: Authority; readonly path: string }, UrlFault> {
+  const scheme = /^(https?):\/\//i.exec(text)?.[1];
+  if (scheme === undefined) return err('bad-scheme');
+  const rest = text.slice(scheme.length + 3);
+  const slash = rest.indexOf('/');
+  const authorityPart = slash < 0 ? rest : rest.slice(0, slash);
+  const authority = parseAuthority(authorityPart, scheme.toLowerCase() as Scheme);
+  if (!authority.ok) return authority;
+  const path = slash < 0 ? '/' : rest.slice(slash);
+  if (!ORIGIN_FORM.test(path) || path.includes('#')) return err('bad-target');
+  return ok({ authority: authority.value, path });
+}
+
 /** What we write as Host or `:authority`: the default port of the scheme is left out. */
 export function authorityText({ scheme, host, port }: Authority): string {
   const name = host.kind === 'ip' && host.address.family === 6 ? `[${host.address.text}]` : hostText(host);

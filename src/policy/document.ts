@@ -1,0 +1,179 @@
+/**
+ * One layer of policy: text or a plain value in, `PolicyDocument` or every problem at once out.
+ *
+ * Pure. `schema.ts` has checked every leaf before anything is built here.
+ */
+import { parseAddress, parseCidr, unmapped } from '../core/address.js';
+import { type Hostname, parseHostname } from '../core/host.js';
+import { err, ok, type Result } from '../core/result.js';
+import { ALL_PORTS, parseDialTarget, WEB_PORTS } from './document-parts.js';
+import { parsePathGlob } from './path.js';
+import { parseHostPattern, parseHostPort } from './pattern.js';
+import type {
+  CidrRule,
+  DnsSettings,
+  DomainRule,
+  Example,
+  HostPin,
+  PolicyDocument,
+  PortRange,
+  SecretSpec,
+  ValueSource,
+} from './policy.js';
+import type { Problem } from './problem.js';
+import { type CidrEntry, type DomainEntry, type PolicyInput, policySchema } from './schema.js';
+import { schemaProblems } from './schema-problems.js';
+import { parseSubject } from './subject.js';
+import { parseYaml, type YamlText } from './yaml.js';
+
+/** Reads a YAML or JSON policy. `source` names it in messages. An empty file is a layer that says nothing. */
+export function parsePolicy(text: string, source: string): Result<PolicyDocument, readonly Problem[]> {
+  const yaml = parseYaml(text);
+  return yaml.ok ? documentFrom(yaml.value.value ?? {}, source, yaml.value) : yaml;
+}
+
+/** Reads a policy that is a plain value already: an option of the library, or a parsed file. */
+export function documentFrom(
+  value: unknown,
+  source: string,
+  text?: YamlText,
+): Result<PolicyDocument, readonly Problem[]> {
+  const parsed = policySchema.safeParse(value);
+  if (!parsed.success) return err(schemaProblems(parsed.error.issues, value, text));
+  return ok(build(parsed.data, source));
+}
+
+function build(input: PolicyInput, source: string): PolicyDocument {
+  const hosts = (input.allowed_hosts ?? []).map((domain, i) =>
+    domainRule(domain, `allowed_hosts[${i}]`, WEB_PORTS),
+  );
+  return Object.freeze({
+    source,
+    mode: input.mode ?? null,
+    blockPrivateIps: input.block_private_ips ?? null,
+    allowMetadata: input.allow_metadata ?? null,
+    allowDomain: [...domainRules(input.allow_domain, 'allow_domain', WEB_PORTS), ...hosts],
+    denyDomain: domainRules(input.deny_domain, 'deny_domain', ALL_PORTS),
+    allowCidr: cidrRules(input.allow_cidr, 'allow_cidr'),
+    denyCidr: cidrRules(input.deny_cidr, 'deny_cidr'),
+    addHosts: pins(input.add_hosts),
+    dns: dnsSettings(input),
+    passthrough: (input.tls?.passthrough ?? []).map(text => sure(parseHostPattern(text))),
+    secrets: Object.entries(input.secrets ?? {}).map(([name, secret]) => secretSpec(name, secret)),
+    examples: (input.examples ?? []).map(example),
+  });
+}
+
+function domainRules(
+  entries: readonly DomainEntry[] | undefined,
+  key: string,
+  ports: readonly PortRange[],
+): DomainRule[] {
+  return (entries ?? []).map((entry, i) => domainRule(entry, `${key}[${i}]`, ports));
+}
+
+/** The rule of one entry; `defaultPorts` are those of an entry without any. */
+export function domainRule(
+  entry: DomainEntry,
+  label: string,
+  defaultPorts: readonly PortRange[],
+): DomainRule {
+  const rule = typeof entry === 'string' ? { domain: entry } : entry;
+  const { host, port } = sure(parseHostPort(rule.domain));
+  const ports = rule.ports ?? [rule.port ?? port].filter(value => value !== null && value !== undefined);
+  return {
+    label,
+    host,
+    ports: ports.length === 0 ? defaultPorts : ports.map(value => ({ from: value, to: value })),
+    protocol: rule.protocol ?? 'any',
+    methods: rule.methods ? new Set(rule.methods) : null,
+    paths: rule.paths ? rule.paths.map(glob => sure(parsePathGlob(glob))) : null,
+    tunnel: rule.tunnel ?? null,
+  };
+}
+
+function cidrRules(entries: readonly CidrEntry[] | undefined, key: string): CidrRule[] {
+  return (entries ?? []).map((entry, i) => cidrRule(entry, `${key}[${i}]`));
+}
+
+export function cidrRule(entry: CidrEntry, label: string): CidrRule {
+  const rule = typeof entry === 'string' ? { cidr: entry } : entry;
+  const { port_start: from, port_end: to } = rule;
+  return {
+    label,
+    block: sure(parseCidr(rule.cidr)),
+    ports: from === undefined ? ALL_PORTS : [{ from, to: to ?? from }],
+    protocol: rule.protocol ?? 'any',
+    methods: null,
+    paths: null,
+    // An address says nothing about HTTP: whatever the port, its bytes may be anything.
+    tunnel: true,
+  };
+}
+
+function pins(input: PolicyInput['add_hosts']): ReadonlyMap<Hostname, HostPin> {
+  return new Map(
+    Object.entries(input ?? {}).map(([name, target]) => [
+      sure(parseHostname(name)),
+      sure(parseDialTarget(target)),
+    ]),
+  );
+}
+
+const DNS_PORT = 53;
+
+function dnsSettings({ dns, dns_servers }: PolicyInput): Partial<DnsSettings> {
+  const servers = [...(dns?.servers ?? []), ...(dns_servers ?? [])].map(text => {
+    const { address, port } = sure(parseDialTarget(text));
+    return { address, port: port ?? DNS_PORT };
+  });
+  return {
+    ...(dns?.mode !== undefined && { mode: dns.mode }),
+    ...(servers.length > 0 && { servers }),
+    ...(dns?.search_domains && { searchDomains: dns.search_domains.map(name => sure(parseHostname(name))) }),
+    ...(dns?.block_private !== undefined && { blockPrivate: dns.block_private }),
+  };
+}
+
+function secretSpec(name: string, input: NonNullable<PolicyInput['secrets']>[string]): SecretSpec {
+  return {
+    name,
+    label: `secrets.${name}`,
+    hosts: input.hosts.map(text => sure(parseHostPort(text))),
+    valueFrom: valueSource(name, input.value_from),
+    placeholder: input.placeholder ?? null,
+    allowHttp: input.allow_http ?? false,
+  };
+}
+
+function valueSource(
+  name: string,
+  from: NonNullable<PolicyInput['secrets']>[string]['value_from'],
+): ValueSource {
+  if (from?.file !== undefined) return { kind: 'file', path: from.file };
+  if (from?.command !== undefined) return { kind: 'command', command: from.command };
+  return { kind: 'env', name: from?.env ?? name };
+}
+
+function example(input: NonNullable<PolicyInput['examples']>[number], index: number): Example {
+  const kind = input.url === undefined ? 'connect' : 'url';
+  const { authority, path } = sure(parseSubject(kind, input.url ?? input.connect ?? ''));
+  const resolvesTo = (input.resolves_to ?? []).map(text => unmapped(sure(parseAddress(text))));
+  const subject =
+    kind === 'url'
+      ? ({ kind, authority, path, method: input.method ?? 'GET', resolvesTo } as const)
+      : ({ kind, authority, resolvesTo } as const);
+  return {
+    label: `examples[${index}]`,
+    subject,
+    expect: input.expect,
+    reason: input.reason ?? null,
+    rule: input.rule ?? null,
+  };
+}
+
+/** The value of a leaf that the schema has checked with the same parser. */
+function sure<T>(result: Result<T, unknown>): T {
+  if (!result.ok) throw new Error(`the schema passed what its parser refuses (${String(result.error)})`);
+  return result.value;
+}

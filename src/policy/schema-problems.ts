@@ -1,0 +1,200 @@
+/** What zod found, as an operator would say it. Pure. */
+import type { z } from 'zod';
+import { type Problem, quoted } from './problem.js';
+import type { ValuePath, YamlText } from './yaml.js';
+
+type Issue = z.core.$ZodIssue;
+
+/** Every issue with its path and, where the text is known, its line. */
+export function schemaProblems(issues: readonly Issue[], root: unknown, text?: YamlText): readonly Problem[] {
+  const problems = issues.flatMap(issue => flatten(issue, [], root, text));
+  return problems.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+}
+
+function flatten(issue: Issue, above: ValuePath, root: unknown, text?: YamlText): Problem[] {
+  const path = [...above, ...issue.path.filter(part => typeof part !== 'symbol')];
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map(key =>
+        problem([...path, key], `unknown key${similarKey(key, path)}`, text?.lineOf(path, key)),
+      );
+    case 'invalid_union':
+      return unionProblems(issue.errors, path, root, text);
+    case 'invalid_key':
+      // The key is the last part of the path: the message says what is wrong with it.
+      return issue.issues.map(inner =>
+        problem(path, keyMessage(inner, path), text?.lineOf(path.slice(0, -1), String(path.at(-1)))),
+      );
+    case 'invalid_type':
+      return [
+        problem(
+          path,
+          `expected ${article(issue.expected)}, found ${kindOf(valueAt(root, path))}`,
+          text?.lineOf(path),
+        ),
+      ];
+    case 'invalid_value':
+      return [
+        problem(
+          path,
+          `expected ${issue.values.map(value => quoted(String(value))).join(' or ')}`,
+          text?.lineOf(path),
+        ),
+      ];
+    default:
+      return [problem(path, plain(issue), text?.lineOf(path))];
+  }
+}
+
+/** An entry may be text or a mapping: the problems are those of the branch whose type fits. */
+function unionProblems(
+  branches: readonly (readonly Issue[])[],
+  path: ValuePath,
+  root: unknown,
+  text?: YamlText,
+): Problem[] {
+  const fitting = branches.find(
+    issues => !issues.some(issue => issue.code === 'invalid_type' && issue.path.length === 0),
+  );
+  if (fitting !== undefined) return fitting.flatMap(issue => flatten(issue, path, root, text));
+  const expected = branches.flatMap(issues =>
+    issues.flatMap(issue => (issue.code === 'invalid_type' ? [article(issue.expected)] : [])),
+  );
+  return [
+    problem(
+      path,
+      `expected ${expected.join(' or ')}, found ${kindOf(valueAt(root, path))}`,
+      text?.lineOf(path),
+    ),
+  ];
+}
+
+function keyMessage(inner: Issue, path: ValuePath): string {
+  return inner.message.startsWith("'")
+    ? inner.message
+    : `${quoted(String(path.at(-1) ?? ''))} ${inner.message}`;
+}
+
+function plain(issue: Issue): string {
+  return issue.message.replace(/^(?:Invalid input|Too small|Too big): /, '');
+}
+
+function problem(path: ValuePath, message: string, line: number | undefined): Problem {
+  return line === undefined ? { path: pathText(path), message } : { path: pathText(path), message, line };
+}
+
+/** `allow_domain[2].port` */
+export function pathText(path: ValuePath): string {
+  return path
+    .map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i === 0 ? '' : '.'}${shownKey(part)}`))
+    .join('');
+}
+
+function shownKey(key: string): string {
+  return /^[\w.-]{1,100}$/.test(key) ? key : quoted(key);
+}
+
+function valueAt(root: unknown, path: ValuePath): unknown {
+  let value = root;
+  for (const part of path) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    value = new Map<string | number, unknown>(Object.entries(value)).get(String(part));
+  }
+  return value;
+}
+
+const KINDS = new Map([
+  ['object', 'a mapping'],
+  ['record', 'a mapping'],
+  ['array', 'a list'],
+  ['string', 'text'],
+  ['number', 'a number'],
+  ['int', 'a whole number'],
+  ['boolean', 'true or false'],
+]);
+
+function article(type: string): string {
+  return KINDS.get(type) ?? type;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  if (typeof value === 'boolean') return String(value);
+  if (typeof value === 'number') return `the number ${value}`;
+  return Array.isArray(value) ? 'a list' : article(typeof value);
+}
+
+const KNOWN_KEYS = [
+  ...[
+    'version',
+    'mode',
+    'allow_domain',
+    'deny_domain',
+    'allow_cidr',
+    'deny_cidr',
+    'allowed_hosts',
+    'block_private_ips',
+  ],
+  ...[
+    'allow_metadata',
+    'add_hosts',
+    'dns',
+    'dns_servers',
+    'tls',
+    'secrets',
+    'examples',
+    'domain',
+    'port',
+    'ports',
+    'protocol',
+  ],
+  ...[
+    'methods',
+    'paths',
+    'tunnel',
+    'cidr',
+    'port_start',
+    'port_end',
+    'hosts',
+    'value_from',
+    'placeholder',
+    'allow_http',
+  ],
+  ...[
+    'servers',
+    'search_domains',
+    'block_private',
+    'passthrough',
+    'url',
+    'connect',
+    'method',
+    'resolves_to',
+    'expect',
+  ],
+];
+
+/** The known key that differs least, if it is near. */
+function similarKey(key: string, path: ValuePath): string {
+  if (key.length > 40) return '';
+  const near = KNOWN_KEYS.map(known => ({ known, distance: distance(key.toLowerCase(), known) })).sort(
+    (a, b) => a.distance - b.distance,
+  )[0];
+  const limit = path.length === 0 ? 3 : 2;
+  return near !== undefined && near.known !== key && near.distance <= limit
+    ? `; did you mean '${near.known}'?`
+    : '';
+}
+
+/** Levenshtein's distance of two short texts. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,214 @@
+/**
+ * The policy file's shape: one zod schema, from which the JSON Schema is published too.
+ *
+ * Pure. Leaves are checked by the same functions that later read them, so that one pass over a file finds every
+ * problem; what passes here is read again by `document.ts` without a way to fail.
+ */
+import { z } from 'zod';
+import { parseAddress, parseCidr, unmapped } from '../core/address.js';
+import { parseHostname } from '../core/host.js';
+import type { Result } from '../core/result.js';
+import { parseDialTarget } from './document-parts.js';
+import { parsePathGlob } from './path.js';
+import { parseHostPattern, parseHostPort } from './pattern.js';
+import { quoted } from './problem.js';
+import { DENY_REASONS } from './reasons.js';
+import { parseSubject } from './subject.js';
+
+/** A string that `parse` accepts; its sentence becomes the problem. */
+function text(parse: (value: string) => Result<unknown, string>, description: string): z.ZodString {
+  return z
+    .string()
+    .superRefine((value, context) => {
+      const result = parse(value);
+      if (!result.ok) context.addIssue({ code: 'custom', message: result.error });
+    })
+    .describe(description);
+}
+
+const hostPattern = text(
+  parseHostPattern,
+  'example.com, *.example.com (never the apex), *, or an IP address',
+);
+const hostPort = text(parseHostPort, 'HOST or HOST:PORT');
+const hostname = text(value => named(parseHostname(value), value, 'a host name'), 'a host name');
+const address = text(value => named(parseAddress(value), value, 'an IP address'), 'an IP address');
+const dialTarget = text(parseDialTarget, 'IP or IP:PORT');
+const cidr = text(checkCidr, '10.0.0.0/8, 2001:db8::/32, or one address');
+const pathGlob = text(parsePathGlob, "a path; '*' stays in a segment, '**' does not");
+const method = z.string().regex(/^[A-Z][A-Z0-9-]{0,31}$/, 'a method is a token in upper case, such as GET');
+const PORT = 'a port is a whole number from 1 to 65535';
+const port = z.int(PORT).min(1, PORT).max(65_535, PORT);
+const protocol = z.enum(['tcp', 'udp', 'any']);
+
+const domainRule = z
+  .strictObject({
+    domain: hostPort,
+    port: port.optional(),
+    ports: z.array(port).min(1).optional().describe('instead of port'),
+    protocol: protocol.optional(),
+    methods: z.array(method).min(1).optional(),
+    paths: z.array(pathGlob).min(1).optional(),
+    tunnel: z
+      .boolean()
+      .optional()
+      .describe('whether bytes that are not HTTP may pass; default: on ports but 80 and 443'),
+  })
+  .superRefine((rule, context) => {
+    const complain = (key: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [key], message });
+    const written = parseHostPort(rule.domain);
+    if (written.ok && written.value.port !== null && (rule.port ?? rule.ports) !== undefined) {
+      complain('domain', `${quoted(rule.domain)} has a port, and 'port' or 'ports' names one too`);
+    }
+    if (rule.port !== undefined && rule.ports !== undefined)
+      complain('ports', `'port' and 'ports' exclude each other`);
+    if (rule.tunnel && (rule.methods ?? rule.paths)) {
+      complain('tunnel', 'what is tunnelled is not read: methods and paths cannot be kept');
+    }
+  });
+
+const cidrRule = z
+  .strictObject({
+    cidr,
+    protocol: protocol.optional(),
+    port_start: port.optional(),
+    port_end: port.optional(),
+  })
+  .superRefine((rule, context) => {
+    const { port_start: from, port_end: to } = rule;
+    if (to !== undefined && from === undefined) {
+      context.addIssue({ code: 'custom', path: ['port_end'], message: `'port_end' needs 'port_start'` });
+    }
+    if (from !== undefined && to !== undefined && to < from) {
+      context.addIssue({
+        code: 'custom',
+        path: ['port_end'],
+        message: `port_end ${to} is below port_start ${from}`,
+      });
+    }
+  });
+
+const valueFrom = z
+  .strictObject({
+    env: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not the name of an environment variable')
+      .optional(),
+    file: z.string().min(1).optional(),
+    command: z.union([z.string().min(1), z.array(z.string()).min(1)]).optional(),
+  })
+  .superRefine((source, context) => {
+    if (Object.values(source).filter(value => value !== undefined).length !== 1) {
+      context.addIssue({ code: 'custom', message: 'names exactly one of env, file and command' });
+    }
+  });
+
+const secret = z.strictObject({
+  hosts: z.array(text(checkSecretHost, 'HOST or HOST:PORT; the default port is that of the scheme')).min(1, {
+    message: 'a secret with no hosts can go nowhere',
+  }),
+  value_from: valueFrom.optional().describe('default: the environment variable of the same name'),
+  placeholder: z
+    .string()
+    .regex(/^[A-Za-z0-9_]{24,128}$/, 'a placeholder is 24 to 128 letters, digits and underscores')
+    .optional(),
+  allow_http: z.boolean().optional(),
+});
+
+const dns = z.strictObject({
+  mode: z.enum(['synthetic', 'forward']).optional(),
+  servers: z.array(dialTarget).optional(),
+  search_domains: z.array(hostname).optional(),
+  block_private: z.boolean().optional(),
+});
+
+const example = z
+  .strictObject({
+    url: text(value => parseSubject('url', value), 'an http or https URL').optional(),
+    connect: text(value => parseSubject('connect', value), 'HOST:PORT').optional(),
+    method: method.optional(),
+    resolves_to: z.array(address).min(1).optional(),
+    expect: z.enum(['allow', 'deny']),
+    reason: z.enum(DENY_REASONS).optional(),
+    rule: z.string().optional(),
+  })
+  .superRefine((value, context) => {
+    if ((value.url === undefined) === (value.connect === undefined)) {
+      context.addIssue({ code: 'custom', message: `has exactly one of 'url' and 'connect'` });
+    }
+  });
+
+const domainEntries = z.array(z.union([hostPort, domainRule])).optional();
+const cidrEntries = z.array(z.union([cidr, cidrRule])).optional();
+
+/** A whole file. Every key is optional; a key that is not here is an error. */
+export const policySchema = z.strictObject({
+  version: z.literal(1).optional(),
+  mode: z
+    .enum(['block_all', 'allow_all'])
+    .optional()
+    .describe('what happens to what no rule names; default block_all'),
+  allow_domain: domainEntries,
+  deny_domain: domainEntries,
+  allow_cidr: cidrEntries,
+  deny_cidr: cidrEntries,
+  allowed_hosts: z.array(hostPattern).optional().describe('allow_domain on ports 80 and 443'),
+  block_private_ips: z.boolean().optional().describe('default true'),
+  allow_metadata: z.boolean().optional().describe('default false'),
+  add_hosts: z.record(hostname, dialTarget).optional().describe("the operator's own address for a name"),
+  dns: dns.optional(),
+  dns_servers: z.array(dialTarget).optional().describe('dns.servers'),
+  tls: z.strictObject({ passthrough: z.array(hostPattern).optional() }).optional(),
+  secrets: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'is not the name of an environment variable'),
+      secret,
+    )
+    .optional(),
+  examples: z.array(example).optional(),
+});
+
+export type PolicyInput = z.infer<typeof policySchema>;
+export type DomainEntry = NonNullable<PolicyInput['allow_domain']>[number];
+export type CidrEntry = NonNullable<PolicyInput['allow_cidr']>[number];
+
+/** The JSON Schema of a policy file (draft 2020-12), for editors. */
+export function policyJsonSchema(): object {
+  return { title: 'Sallyport policy', ...z.toJSONSchema(policySchema, { io: 'input' }) };
+}
+
+function named(result: Result<unknown, string>, value: string, what: string): Result<unknown, string> {
+  return result.ok ? result : { ok: false, error: `${quoted(value)} is not ${what} (${result.error})` };
+}
+
+/** The error is a sentence for the operator. */
+export function checkCidr(value: string): Result<unknown, string> {
+  const block = parseCidr(value);
+  if (!block.ok) {
+    const why = block.error === 'host-bits-set' ? ': bits past the prefix are set' : '';
+    return { ok: false, error: `${quoted(value)} is not a CIDR block${why}` };
+  }
+  const { family, bytes, prefix } = block.value;
+  const first = unmapped({ family, bytes, text: '' });
+  if (first.family !== family) {
+    const plain = prefix >= 96 ? `; write '${first.text}/${prefix - 96}'` : '';
+    return { ok: false, error: `${quoted(value)} is a block of IPv4-mapped addresses${plain}` };
+  }
+  return block;
+}
+
+/** A secret goes to hosts that were named and verified: `*` names nobody, and an address is no name. */
+export function checkSecretHost(value: string): Result<unknown, string> {
+  const parsed = parseHostPort(value);
+  if (!parsed.ok) return parsed;
+  if (parsed.value.host.kind === 'any')
+    return { ok: false, error: `a secret's hosts are named; '*' is not a name` };
+  if (parsed.value.host.kind === 'ip') {
+    return {
+      ok: false,
+      error: `${quoted(value)} is an address; a secret goes to names (add_hosts can give it one)`,
+    };
+  }
+  return parsed;
+}

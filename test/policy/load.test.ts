@@ -1,0 +1,5 @@
+import { packageRoot } from '../../src/policy/load.js';
+
+test('packageRoot finds the folder of package.json', () => {
+  expect(packageRoot()).toBe(process.cwd());
+});
