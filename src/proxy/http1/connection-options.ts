@@ -1,0 +1,91 @@
+/**
+ * The Connection field (RFC 9110 §7.6.1): what it says about this connection, and which fields it takes along.
+ *
+ * Pure. It may name only fields that are hop-by-hop or nobody's: a client that nominates Authorization would have it
+ * lost here and kept by the next reader.
+ */
+import type { HeaderList } from '../../core/headers.js';
+import { err, ok, type Result } from '../../core/result.js';
+import type { FieldSection } from './fields.js';
+import { tokenList } from './syntax.js';
+
+export type ConnectionFault = 'bad-connection' | 'nominated-end-to-end';
+
+export interface ConnectionOptions {
+  readonly close: boolean;
+  readonly keepAlive: boolean;
+  readonly upgrade: boolean;
+  /** The end-to-end fields without those that were nominated. */
+  readonly endToEnd: HeaderList;
+}
+
+const PLAIN_CLOSE = { close: true, keepAlive: false, upgrade: false };
+const PLAIN_KEEP = { close: false, keepAlive: true, upgrade: false };
+const NOTHING = { close: false, keepAlive: false, upgrade: false };
+
+export function readConnection(section: FieldSection): Result<ConnectionOptions, ConnectionFault> {
+  const { endToEnd } = section;
+  const value = section.control.connection;
+  if (value === null) return ok({ ...NOTHING, endToEnd });
+  if (value === 'keep-alive' || value === 'Keep-Alive') return ok({ ...PLAIN_KEEP, endToEnd });
+  if (value === 'close') return ok({ ...PLAIN_CLOSE, endToEnd });
+  const nominated = tokenList(value);
+  if (nominated === null) return err('bad-connection');
+  if (nominated.some(name => NEVER_NOMINATED.has(name))) return err('nominated-end-to-end');
+  const names = new Set(nominated);
+  return ok({
+    close: names.has('close'),
+    keepAlive: names.has('keep-alive'),
+    upgrade: names.has('upgrade'),
+    endToEnd: endToEnd.filter(([name]) => !names.has(name.toLowerCase())),
+  });
+}
+
+const NEVER_NOMINATED: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'content-location',
+  'content-language',
+  'content-disposition',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'www-authenticate',
+  'cache-control',
+  'expect',
+  'range',
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'vary',
+  'via',
+  'max-forwards',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'x-api-key',
+  'origin',
+  'referer',
+  'user-agent',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-accept',
+  'sec-websocket-protocol',
+  'sec-websocket-extensions',
+]);

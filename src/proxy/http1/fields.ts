@@ -1,0 +1,151 @@
+/**
+ * Header and trailer fields (RFC 9112 §5, RFC 9110 §7.6.1): one exact line grammar, and the parting of fields that
+ * belong to one connection from fields that travel to the end.
+ *
+ * Pure. `name ":" OWS value OWS CRLF` and nothing else: no fold, no blank before the colon, no bare CR or LF.
+ */
+import type { HeaderField } from '../../core/headers.js';
+import { err, ok, type Result } from '../../core/result.js';
+import { isBlank, tokenEnd, valueEnd } from './syntax.js';
+
+export type FieldFault =
+  | 'bad-field-name'
+  | 'bad-field-value'
+  | 'obs-fold'
+  | 'bad-line-end'
+  | 'too-many-fields'
+  | 'ambiguous-field-name';
+
+/**
+ * The values that frame a message or speak to this connection only. A field that came more than once is joined with
+ * a comma (RFC 9110 §5.3), which no grammar of a single value takes: a second Host or length is a fault by itself.
+ */
+export interface ControlFields {
+  host: string | null;
+  contentLength: string | null;
+  transferEncoding: string | null;
+  connection: string | null;
+  upgrade: string | null;
+  te: string | null;
+  expect: string | null;
+  trailer: string | null;
+}
+
+export interface FieldSection {
+  /** In order, with case and duplicates; what is nominated by Connection is still in here. */
+  readonly endToEnd: HeaderField[];
+  readonly control: ControlFields;
+}
+
+const CR = 0x0d;
+const LF = 0x0a;
+const COLON = 0x3a;
+
+type Slot = keyof ControlFields | 'dropped';
+
+const SLOTS: ReadonlyMap<string, Slot> = new Map<string, Slot>([
+  ['host', 'host'],
+  ['content-length', 'contentLength'],
+  ['transfer-encoding', 'transferEncoding'],
+  ['connection', 'connection'],
+  ['upgrade', 'upgrade'],
+  ['te', 'te'],
+  ['expect', 'expect'],
+  ['trailer', 'trailer'],
+  ['keep-alive', 'dropped'],
+  ['proxy-connection', 'dropped'],
+  ['proxy-authenticate', 'dropped'],
+  ['proxy-authentication-info', 'dropped'],
+  ['proxy-authorization', 'dropped'],
+  ['http2-settings', 'dropped'],
+  // It would lead the sandbox to a protocol and a port that nobody decided on (RFC 7838).
+  ['alt-svc', 'dropped'],
+]);
+
+/** One bit for each length that a name in `SLOTS` has: most names are told apart without lower-casing them. */
+const SLOT_LENGTHS = [...SLOTS.keys()].reduce((bits, name) => bits | (1 << name.length), 0);
+
+/**
+ * Reads the field lines of `text` from `at` to the empty line, which must be its end.
+ */
+export function readFields(text: string, at: number, maxFields: number): Result<FieldSection, FieldFault> {
+  const endToEnd: HeaderField[] = [];
+  const control = noControl();
+  let line = at;
+  let count = 0;
+  while (text.charCodeAt(line) !== CR) {
+    const colon = tokenEnd(text, line);
+    if (colon === line || text.charCodeAt(colon) !== COLON) return err(nameFault(text, line));
+    let from = colon + 1;
+    while (isBlank(text.charCodeAt(from))) from++;
+    const end = valueEnd(text, from);
+    if (text.charCodeAt(end) !== CR)
+      return err(text.charCodeAt(end) === LF ? 'bad-line-end' : 'bad-field-value');
+    if (text.charCodeAt(end + 1) !== LF) return err('bad-line-end');
+    if (++count > maxFields) return err('too-many-fields');
+    let to = end;
+    while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+    if (!file(text.slice(line, colon), text.slice(from, to), endToEnd, control))
+      return err('ambiguous-field-name');
+    line = end + 2;
+  }
+  return line + 2 === text.length && text.charCodeAt(line + 1) === LF
+    ? ok({ endToEnd, control })
+    : err('bad-line-end');
+}
+
+function nameFault(text: string, line: number): FieldFault {
+  const first = text.charCodeAt(line);
+  if (isBlank(first)) return 'obs-fold';
+  return first === LF ? 'bad-line-end' : 'bad-field-name';
+}
+
+/**
+ * Whether a field may be written as an end-to-end field: `never` for what frames a message or binds it to a connection
+ * (a second one would be a second reading), `skip` for what simply ends here.
+ */
+export function passage(name: string): 'write' | 'skip' | 'never' {
+  const slot = slotOf(name);
+  if (slot === undefined || slot === 'trailer') return readsAsFraming(name) ? 'never' : 'write';
+  return slot === 'dropped' ? 'skip' : 'never';
+}
+
+function slotOf(name: string): Slot | undefined {
+  return name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
+}
+
+/** False for a name that some recipients read as a framing field (`Transfer_Encoding`). */
+function file(name: string, value: string, endToEnd: HeaderField[], control: ControlFields): boolean {
+  const slot =
+    name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
+  if (slot === undefined) {
+    endToEnd.push([name, value]);
+    return !readsAsFraming(name);
+  }
+  if (slot !== 'dropped') {
+    const earlier = control[slot];
+    control[slot] = earlier === null ? value : `${earlier},${value}`;
+  }
+  return true;
+}
+
+/** Gateways of the CGI kind read an underscore as a hyphen. */
+function readsAsFraming(name: string): boolean {
+  if (name.length !== 14 && name.length !== 17) return false;
+  if (!name.includes('_')) return false;
+  const lower = name.toLowerCase();
+  return lower === 'content_length' || lower === 'transfer_encoding';
+}
+
+function noControl(): ControlFields {
+  return {
+    host: null,
+    contentLength: null,
+    transferEncoding: null,
+    connection: null,
+    upgrade: null,
+    te: null,
+    expect: null,
+    trailer: null,
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * Heads and chunks as they are written (RFC 9112 §3, §4, §7.1): built from parts, each checked on its way out, so that
+ * no field, path or method can say more than it is.
+ *
+ * Pure. Text is Latin-1. A part that cannot be written is a bug or an attack further up and throws `GatewayError`.
+ */
+import { GatewayError, type GatewayErrorCode } from '../../core/errors.js';
+import type { HeaderList } from '../../core/headers.js';
+import type { Framing } from '../exchange.js';
+import { passage } from './fields.js';
+import { isFieldValue, isToken, valueEnd } from './syntax.js';
+import { isPath } from './target.js';
+
+/** `connection` is a whole field line with its CRLF, or empty: what this hop says. */
+export function emitRequestHead(
+  method: string,
+  path: string,
+  host: string,
+  headers: HeaderList,
+  framing: Framing,
+  connection: string,
+): string {
+  if (!isToken(method) || !isPath(path)) throw unwritable('CLIENT_PROTOCOL', 'the request line');
+  if (host === '' || !isFieldValue(host)) throw unwritable('CLIENT_PROTOCOL', 'Host');
+  const fields = emitFields(headers, 'CLIENT_PROTOCOL');
+  return `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
+}
+
+export function emitResponseHead(
+  status: number,
+  reason: string,
+  headers: HeaderList,
+  framing: Framing,
+  connection: string,
+): string {
+  if (!Number.isInteger(status) || status < 100 || status > 599)
+    throw unwritable('UPSTREAM_PROTOCOL', 'the status');
+  if (valueEnd(reason, 0) !== reason.length) throw unwritable('UPSTREAM_PROTOCOL', 'the reason');
+  const fields = emitFields(headers, 'UPSTREAM_PROTOCOL');
+  return `HTTP/1.1 ${status} ${reason}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
+}
+
+/**
+ * The field lines of `headers`, without those that end at this hop. Throws for one that frames a message. The error
+ * names no value: it may be a secret.
+ */
+export function emitFields(headers: HeaderList, code: GatewayErrorCode): string {
+  let text = '';
+  for (const [name, value] of headers) {
+    const way = passage(name);
+    if (way === 'skip') continue;
+    if (way === 'never' || !isToken(name) || !isFieldValue(value)) throw unwritable(code, 'a field');
+    text += `${name}: ${value}\r\n`;
+  }
+  return text;
+}
+
+function framingLine(framing: Framing): string {
+  if (framing.kind === 'length') return `Content-Length: ${framing.bytes}\r\n`;
+  return framing.kind === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : '';
+}
+
+function unwritable(code: GatewayErrorCode, what: string): GatewayError {
+  return new GatewayError(code, `${what} cannot be written as HTTP/1.1`);
+}
+
+/** The line that begins a chunk of `bytes` bytes, at least one. */
+export function emitChunkSize(bytes: number): string {
+  return `${bytes.toString(16)}\r\n`;
+}
+
+/** The last chunk and the trailer section. */
+export function emitLastChunk(trailers: HeaderList, code: GatewayErrorCode): string {
+  return `0\r\n${emitFields(trailers, code)}\r\n`;
+}
