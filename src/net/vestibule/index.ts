@@ -1,9 +1,19 @@
-/** Opens the inner door (shell). */
+/** Opens the inner door (shell: starts processes). */
+import { execFile } from 'node:child_process';
+import type { Socket as DatagramSocket } from 'node:dgram';
+import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
-import type { Vestibule, VestibuleOptions } from './vestibule.js';
+import { listenForFlows } from './arrivals.js';
+import { type Gate, openGate } from './gate.js';
+import { loadOriginalTarget } from './original.js';
+import type { PortRange } from './ports.js';
+import { parseRefusals, type Refusal } from './refusals.js';
+import { portUpdate } from './ruleset.js';
+import { findTools, SYSTEM_PATH, type Tools } from './tools.js';
+import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 export { ANY_PORT, type PortRange } from './ports.js';
-export type { Refusal } from './refusals.js';
+export { type Refusal, refusalKind } from './refusals.js';
 export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 /**
@@ -12,5 +22,84 @@ export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
  */
 export async function openVestibule(options: VestibuleOptions): Promise<Vestibule> {
   options.signal?.throwIfAborted();
-  throw new GatewayError('WARDEN_FAILED', `the door of ${options.sandbox} cannot be opened yet`);
+  const tools = findTools();
+  const [{ gate, userNamespace }, targetOf] = await Promise.all([
+    openAnyGate(tools, options.allowedPorts),
+    loadOriginalTarget(),
+  ]);
+  for (const socket of gate.dnsSockets) options.onDnsUdp(socket);
+  const arrivals = listenForFlows(gate.server, targetOf, options);
+  const cell: Cell = { pid: gate.cellPid, userNamespace, ipv6: gate.ipv6, tools };
+  const closed = gate.ended.then(() => {
+    arrivals.close();
+    for (const socket of gate.dnsSockets) closeDatagrams(socket);
+  });
+  const close = async (): Promise<void> => {
+    arrivals.close();
+    gate.end();
+    await closed;
+  };
+  options.signal?.addEventListener('abort', () => void close(), { once: true });
+  if (options.signal?.aborted) await close();
+  return {
+    sandbox: options.sandbox,
+    cell,
+    reloadPorts: ports => reloadPorts(gate, cell, ports),
+    refusals: () => listRefusals(cell),
+    closed,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A user namespace wherever the machine gives one, also to root; without it only root can have a door. */
+async function openAnyGate(
+  tools: Tools,
+  ports: readonly PortRange[],
+): Promise<{ readonly gate: Gate; readonly userNamespace: boolean }> {
+  try {
+    return { gate: await openGate({ tools, ports, userNamespace: true }), userNamespace: true };
+  } catch (error) {
+    const denied = error instanceof GatewayError && error.code === 'NAMESPACE_DENIED';
+    if (!denied || process.getuid?.() !== 0) throw error;
+    return { gate: await openGate({ tools, ports, userNamespace: false }), userNamespace: false };
+  }
+}
+
+/** The gate last: it enforces, so what the new policy refuses is refused by both when this resolves. */
+async function reloadPorts(gate: Gate, cell: Cell, ports: readonly PortRange[]): Promise<void> {
+  await nft(cell, cell.pid, ['-f', '-'], portUpdate('cell', ports));
+  await nft(cell, gate.gatePid, ['-f', '-'], portUpdate('gate', ports));
+}
+
+async function listRefusals(cell: Cell): Promise<readonly Refusal[]> {
+  return parseRefusals(await nft(cell, cell.pid, ['-n', 'list', 'table', 'inet', 'cell'], ''));
+}
+
+const run = promisify(execFile);
+
+/** Runs nft in the namespaces of `pid`. */
+async function nft(cell: Cell, pid: number, args: readonly string[], input: string): Promise<string> {
+  const enter = nsenterArgs(pid, cell.userNamespace);
+  const pending = run(cell.tools.nsenter, [...enter, cell.tools.nft, ...args], {
+    env: { PATH: SYSTEM_PATH },
+  });
+  pending.child.stdin?.end(input);
+  const { stdout } = await pending;
+  return stdout;
+}
+
+/** Arguments of nsenter that lead into the namespaces of `pid`; the program to run follows them. */
+export function nsenterArgs(pid: number, userNamespace: boolean): readonly string[] {
+  // The credentials are kept because the door's user namespace maps just one user and no groups.
+  const user = userNamespace ? ['--user', '--preserve-credentials'] : [];
+  return ['--target', String(pid), ...user, '--net', '--'];
+}
+
+function closeDatagrams(socket: DatagramSocket): void {
+  try {
+    socket.close();
+  } catch {
+    // The resolver closed it first: closed is what we want.
+  }
 }

@@ -1,0 +1,61 @@
+/**
+ * The shell scripts that make the door's namespaces. A shell starts in a millisecond and stays as one megabyte; a
+ * Node process is thirty of each. So Node (the warden) only opens the sockets, beside this, and is gone.
+ *
+ * Pure: constant text. What varies comes in by environment variables, so nothing is quoted by hand.
+ *
+ * File descriptors: 3 the warden's channel, 4 the lifeline (its other end is the gateway's: end of file means that
+ * the gateway is gone or wants the door closed). Standard output takes the report, one line: `ready PID 4` or
+ * `ready PID 46`, a process of the cell and the address families that it has.
+ */
+import { CELL_IPV4, CELL_IPV6, GATE_IPV4, GATE_IPV6 } from './ruleset.js';
+
+/** Larger frames save work: the link is memory, not wire. */
+const MTU = 65_520;
+
+/** Runs in the gate, first. It stays, to hold the gate open for changes of its rules and to reap the cell. */
+export const GATE_SCRIPT = `
+GATE=$$; export GATE
+"$UNSHARE" --net -- "$SH" -c "$CELL_SCRIPT" 3<&- &
+cell=$!
+exec >/dev/null
+"$NODE" "$WARDEN" 4<&- || { kill "$cell"; exit 1; }
+exec 3<&-
+wait "$cell"
+`;
+
+/**
+ * Runs in the cell: links first, then both rulesets at once. Nobody else is here until the report. The last line
+ * waits for the end of the lifeline; it stays, to hold the cell open.
+ */
+export const CELL_SCRIPT = `
+set -e
+in_gate() { "$NSENTER" --target "$GATE" --net -- "$@"; }
+"$IP" -batch - <<END
+link set lo up
+link add eth0 mtu ${MTU} type veth peer name gate0 mtu ${MTU} netns $GATE
+addr add ${CELL_IPV4}/30 dev eth0
+link set eth0 up
+route add default via ${GATE_IPV4} dev eth0
+END
+in_gate "$IP" -batch - <<END
+link set lo up
+addr add ${GATE_IPV4}/30 dev gate0
+link set gate0 up
+END
+printf %s "$GATE_RULES" | in_gate "$NFT" -f - &
+gate_rules=$!
+printf %s "$CELL_RULES" | "$NFT" -f -
+families=4
+if "$IP" -batch - 2>/dev/null <<END && in_gate "$IP" addr add ${GATE_IPV6}/64 dev gate0 nodad 2>/dev/null
+addr add ${CELL_IPV6}/64 dev eth0 nodad
+route add default via ${GATE_IPV6} dev eth0
+END
+then families=46; fi
+# A sandbox without capabilities may still serve on its own port 80. A read-only /proc/sys is no reason to stop.
+{ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null || :
+wait "$gate_rules"
+echo "ready $$ $families"
+exec >/dev/null
+read -r end <&4 || :
+`;
