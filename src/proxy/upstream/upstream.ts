@@ -1,0 +1,258 @@
+/**
+ * The outer door: sends a decided request by the decided name, over a connection of this sandbox alone, and follows
+ * nothing. A redirect is an answer like any other.
+ */
+import assert from 'node:assert';
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import type { Endpoint } from '../../core/address.js';
+import { type Authority, sameAuthority } from '../../core/authority.js';
+import { type Clock, systemClock } from '../../core/clock.js';
+import { GatewayError } from '../../core/errors.js';
+import { type Host, hostText } from '../../core/host.js';
+import type { Resolver } from '../../dns/resolver.js';
+import type { SandboxId } from '../../net/flow.js';
+import type { OutboundRequest } from '../connection.js';
+import type { UpstreamAnswer } from '../exchange.js';
+import type { DecideDial, Pin } from './approve.js';
+import {
+  type ConnectOptions,
+  connect,
+  type ProtocolWish,
+  reachDirectly,
+  UPSTREAM_TIMES,
+  type UpstreamTimes,
+} from './connect.js';
+import { type Dialler, dialTcp } from './dial.js';
+import { aborted } from './failure.js';
+import { UNPROCESSED } from './h2-stream.js';
+import { POOL_LIMITS, Pool, type Pooled, type PoolLimits } from './pool.js';
+import type { Trust } from './trust.js';
+
+export interface UpstreamRequest {
+  readonly sandbox: SandboxId;
+  /** What was decided. `outbound` is for no other. */
+  readonly authority: Authority;
+  /** Of the policy that decided: no connection serves two. */
+  readonly generation: number;
+  readonly outbound: OutboundRequest;
+  readonly decideDial: DecideDial;
+  /** The operator's own address for the host, or null. */
+  readonly pin: Pin | null;
+}
+
+export interface TunnelRequest {
+  readonly sandbox: SandboxId;
+  readonly host: Host;
+  readonly port: number;
+  readonly decideDial: DecideDial;
+  readonly pin: Pin | null;
+}
+
+export interface Tunnel {
+  /** Raw TCP, half-open allowed; the caller owns it. */
+  readonly socket: Socket;
+  readonly dialled: Endpoint;
+}
+
+export interface Upstream {
+  /**
+   * Resolves with the answer's head; the body may still be on its way. Throws `GatewayError`: DIAL_REFUSED (`cause` is
+   * the verdict), RESOLVE_FAILED, GATEWAY_CLOSED, or one of UPSTREAM_* and CLIENT_*.
+   */
+  send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer>;
+  /** A TCP connection for bytes that the gateway does not read. Throws as `send` does. */
+  openTunnel(request: TunnelRequest, signal: AbortSignal): Promise<Tunnel>;
+  /** Closes the connections of a sandbox that has ended. */
+  closeSandbox(sandbox: SandboxId): void;
+  /** Closes everything; what is on its way ends with GATEWAY_CLOSED or a truncation. */
+  close(): void;
+}
+
+export interface UpstreamOptions {
+  readonly resolver: Resolver;
+  readonly trust: Trust;
+  readonly http1: ConnectOptions['http1'];
+  readonly dialler?: Dialler;
+  readonly times?: Partial<UpstreamTimes>;
+  readonly pool?: Partial<PoolLimits>;
+  readonly clock?: Clock;
+}
+
+/** The methods that may be sent twice (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+const SWEEP_MS = 5_000;
+
+export function createUpstream(options: UpstreamOptions): Upstream {
+  return new PooledUpstream(options);
+}
+
+class PooledUpstream implements Upstream {
+  readonly #connecting: ConnectOptions;
+  readonly #clock: Clock;
+  readonly #pool: Pool;
+  /** Connections on their way, so that `close` can stop them. */
+  readonly #openings = new Set<AbortController>();
+  /** HTTP/2 connections on their way: many requests at once make one. */
+  readonly #shared = new Map<string, Promise<void>>();
+  #sweeper: NodeJS.Timeout | null = null;
+  #isClosed = false;
+
+  constructor(options: UpstreamOptions) {
+    const times = { ...UPSTREAM_TIMES, ...options.times };
+    const reach = reachDirectly(options.resolver, options.dialler ?? dialTcp, times);
+    this.#connecting = { reach, trust: options.trust, times, http1: options.http1 };
+    this.#clock = options.clock ?? systemClock;
+    this.#pool = new Pool({ ...POOL_LIMITS, ...options.pool });
+  }
+
+  async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
+    const { outbound } = request;
+    assert(
+      sameAuthority(request.authority, outbound.head.authority),
+      'the request is for the authority decided on',
+    );
+    const key = keyOf(request);
+    for (let attempt = 0; ; attempt++) {
+      if (signal.aborted) throw aborted(signal);
+      // A second attempt goes over a new connection, whose addresses are asked about again.
+      const reused = attempt === 0 ? this.#pool.take(key, this.#clock.monotonic()) : null;
+      const entry = reused ?? (await this.#open(request, key, signal));
+      try {
+        return await this.#exchange(entry, outbound, signal);
+      } catch (error) {
+        if (attempt > 0 || !mayRepeat(error, outbound, reused !== null)) throw error;
+      }
+    }
+  }
+
+  async openTunnel(request: TunnelRequest, signal: AbortSignal): Promise<Tunnel> {
+    const { socket, endpoint } = await this.#whileOpen(signal, opening =>
+      this.#connecting.reach(request, opening),
+    );
+    return { socket, dialled: endpoint };
+  }
+
+  closeSandbox(sandbox: SandboxId): void {
+    this.#pool.closeSandbox(sandbox);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const opening of this.#openings) opening.abort(gatewayClosed());
+    this.#pool.close();
+    this.#stopSweeping();
+  }
+
+  async #exchange(entry: Pooled, outbound: OutboundRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
+    const answer = await entry.connection.send(outbound, signal).catch((error: unknown) => {
+      this.#release(entry);
+      throw error;
+    });
+    const { body, upgraded } = answer;
+    if (upgraded) this.#pool.forget(entry);
+    else if (body instanceof Readable) body.once('close', () => this.#release(entry));
+    else this.#release(entry);
+    return {
+      head: answer.head,
+      body,
+      trailers: answer.trailers,
+      protocol: answer.protocol,
+      bytes: answer.bytes,
+      upgraded,
+      dialled: entry.dialled,
+    };
+  }
+
+  async #open(request: UpstreamRequest, key: string, signal: AbortSignal): Promise<Pooled> {
+    if (wishOf(request) === 'http/1.1') return this.#connect(request, key, signal);
+    let opening = this.#shared.get(key);
+    if (opening === undefined) {
+      // Nobody's signal: whoever asked first may leave while others wait.
+      opening = this.#connect(request, key, new AbortController().signal)
+        .then(entry => this.#release(entry))
+        .finally(() => this.#shared.delete(key));
+      this.#shared.set(key, opening);
+    }
+    await abandonable(opening, signal);
+    // Null where the upstream chose HTTP/1.1 and somebody else has that connection, or its streams are used up.
+    return this.#pool.take(key, this.#clock.monotonic()) ?? this.#connect(request, key, signal);
+  }
+
+  async #connect(request: UpstreamRequest, key: string, signal: AbortSignal): Promise<Pooled> {
+    const { authority, sandbox, decideDial, pin } = request;
+    const destination = { host: authority.host, port: authority.port, decideDial, pin };
+    const { connection, dialled, socket } = await this.#whileOpen(signal, opening =>
+      connect(authority, wishOf(request), destination, this.#connecting, opening),
+    );
+    const entry = this.#pool.add({ key, sandbox, connection, dialled, openedAt: this.#clock.monotonic() });
+    socket.once('close', () => this.#pool.forget(entry));
+    return entry;
+  }
+
+  /** Runs `work` with a signal that fires when the caller leaves or the gateway closes. */
+  async #whileOpen<T>(signal: AbortSignal, work: (opening: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw gatewayClosed();
+    const opening = new AbortController();
+    const onAbort = (): void => opening.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    this.#openings.add(opening);
+    try {
+      return await work(opening.signal);
+    } finally {
+      this.#openings.delete(opening);
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #release(entry: Pooled): void {
+    this.#pool.release(entry, this.#clock.monotonic());
+    if (this.#sweeper !== null || this.#pool.idleCount === 0) return;
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+  }
+
+  #sweep(): void {
+    this.#pool.sweep(this.#clock.monotonic());
+    if (this.#pool.idleCount === 0) this.#stopSweeping();
+  }
+
+  #stopSweeping(): void {
+    if (this.#sweeper !== null) clearInterval(this.#sweeper);
+    this.#sweeper = null;
+  }
+}
+
+/** The sandbox stands last: it is the only part that is not of a known alphabet. */
+function keyOf(request: UpstreamRequest): string {
+  const { scheme, host, port } = request.authority;
+  return `${scheme} ${hostText(host)} ${port} ${wishOf(request)} ${request.generation} ${request.sandbox}`;
+}
+
+function wishOf({ authority, outbound }: UpstreamRequest): ProtocolWish {
+  return authority.scheme === 'https' && outbound.head.version === '2' ? 'h2' : 'http/1.1';
+}
+
+/**
+ * True where the upstream cannot have acted on the request, or acting twice is acting once. A body that is a stream is
+ * gone once it was read.
+ */
+function mayRepeat(error: unknown, { head, body }: OutboundRequest, reused: boolean): boolean {
+  if (!(error instanceof GatewayError) || error.code !== 'UPSTREAM_UNREACHABLE') return false;
+  if (body instanceof Readable) return false;
+  return error.cause === UNPROCESSED || (reused && IDEMPOTENT.has(head.method));
+}
+
+/** `promise`, or the caller's leaving, whichever is first. */
+function abandonable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(aborted(signal));
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+function gatewayClosed(): GatewayError {
+  return new GatewayError('GATEWAY_CLOSED', 'the gateway is closing');
+}
