@@ -1,0 +1,114 @@
+/**
+ * Is anything in a request's head on its way to where it may not go?
+ *
+ * Pure. The usual head holds nothing, and two looks at all of it together say so; only then is it taken apart to name
+ * the place.
+ */
+import type { Authority } from '../core/authority.js';
+import type { HeaderList } from '../core/headers.js';
+import { hostText } from '../core/host.js';
+import { FORBIDDEN_FIELDS } from './place.js';
+import { isLeak, type Leak, reasonOf, type Scope } from './scan.js';
+import type { SandboxSecrets } from './store.js';
+import { placeholdersIn } from './swap.js';
+import type { Subject } from './watch.js';
+
+interface Head {
+  readonly authority: Authority;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: HeaderList;
+  readonly dropped?: HeaderList;
+}
+
+interface Piece {
+  readonly place: string;
+  readonly text: string;
+}
+
+/** Every place that leaks, once each. */
+export function findLeaks(secrets: SandboxSecrets, scope: Scope, head: Head): Leak[] {
+  const { open, forbidden } = piecesOf(head);
+  const leaves = (subject: Subject): boolean => isLeak(subject, scope);
+  // A value may be a word, and a host or a field name may hold that word; a placeholder is nobody's word.
+  const strays = (subject: Subject): boolean => subject.kind !== 'value';
+  const leaks = [
+    ...leaksIn(secrets, scope, forbidden, strays),
+    ...leaksIn(secrets, scope, open, leaves),
+    ...foreignIn(secrets, open),
+    ...foreignIn(secrets, forbidden),
+  ];
+  return leaks.length < 2 ? leaks : onePerPlace(leaks);
+}
+
+function onePerPlace(leaks: readonly Leak[]): Leak[] {
+  const first = new Map<string, Leak>();
+  for (const leak of leaks) {
+    const key = `${leak.place} ${leak.secret}`;
+    if (!first.has(key)) first.set(key, leak);
+  }
+  return [...first.values()];
+}
+
+/** `forbidden`: no value may ever stand there, whatever its scope. */
+function piecesOf({ authority, method, path, headers, dropped = [] }: Head): {
+  readonly open: readonly Piece[];
+  readonly forbidden: readonly Piece[];
+} {
+  const query = path.indexOf('?');
+  const open: Piece[] = [{ place: 'path', text: query < 0 ? path : path.slice(0, query) }];
+  if (query >= 0) open.push({ place: 'query', text: path.slice(query) });
+  const forbidden: Piece[] = [
+    { place: 'host', text: hostText(authority.host) },
+    { place: 'method', text: method },
+  ];
+  for (const [name, value] of headers) {
+    const lowerName = name.toLowerCase();
+    forbidden.push({ place: 'name', text: name });
+    const piece = { place: `header:${lowerName}`, text: value };
+    if (FORBIDDEN_FIELDS.has(lowerName)) forbidden.push(piece);
+    // Searched for values too: they leave as they are.
+    open.push(piece);
+  }
+  for (const [name, value] of dropped) {
+    const piece = { place: `header:${name.toLowerCase()}`, text: `${name}: ${value}` };
+    open.push(piece);
+    forbidden.push(piece);
+  }
+  return { open, forbidden };
+}
+
+function leaksIn(
+  secrets: SandboxSecrets,
+  scope: Scope,
+  pieces: readonly Piece[],
+  wanted: (subject: Subject) => boolean,
+): Leak[] {
+  if (secrets.watch.hits(wireBytes(joined(pieces)), wanted).length === 0) return [];
+  const leaks: Leak[] = [];
+  for (const { place, text } of pieces) {
+    const bytes = wireBytes(text);
+    const [hit] = secrets.watch.hits(bytes, wanted);
+    if (hit === undefined) continue;
+    const { subject } = secrets.watch.mark(hit);
+    const encoding = secrets.watch.spelling(hit, bytes);
+    leaks.push({ secret: subject.secret, place, encoding, reason: reasonOf(subject, scope) });
+  }
+  return leaks;
+}
+
+/** Placeholders of other sandboxes, as they are: worthless here, but somebody carried them over. */
+function foreignIn(secrets: SandboxSecrets, pieces: readonly Piece[]): Leak[] {
+  if (placeholdersIn(joined(pieces)).length === 0) return [];
+  return pieces
+    .filter(({ text }) => placeholdersIn(text).some(secrets.isForeign))
+    .map(({ place }) => ({ secret: '', place, encoding: 'plain', reason: 'foreign' }));
+}
+
+function joined(pieces: readonly Piece[]): string {
+  return pieces.map(({ text }) => text).join('\0');
+}
+
+function wireBytes(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
+}

@@ -1,0 +1,195 @@
+/**
+ * Which placeholder stands for which value, per sandbox. The store is the gateway's; a `SandboxSecrets` is one
+ * sandbox's view of it, immutable and replaced whole, so that one request sees one state.
+ *
+ * Pure: no clock, no file, no randomness (the key and the run are given).
+ */
+
+import type { Place } from './place.js';
+import { mintPlaceholder, type PlaceholderOwner } from './placeholder.js';
+import { reveal, type Secret } from './secret.js';
+import { type Subject, Watch } from './watch.js';
+
+/** A secret whose value is there, and what may be done with it. */
+export interface LoadedSecret {
+  readonly secret: Secret;
+  readonly places: readonly Place[];
+  /** `in` was given: a placeholder anywhere else is refused, not left as it is. */
+  readonly pinned: boolean;
+  readonly allowHttp: boolean;
+  /** How often one request may carry it; null: any number. */
+  readonly maxOccurrences: number | null;
+  /** Answers are redacted: value → placeholder. */
+  readonly redact: boolean;
+  /** Requests to its hosts must carry the placeholder, and no credential of the sandbox's own. */
+  readonly requirePlaceholder: boolean;
+}
+
+/** By name. Replaced whole when something is rotated. */
+export type SecretSet = ReadonlyMap<string, LoadedSecret>;
+
+/** A secret as one sandbox knows it. */
+export interface Entry extends LoadedSecret {
+  readonly name: string;
+  readonly placeholder: string;
+}
+
+/** What may not leave any more. */
+interface Retired {
+  readonly secret: string;
+  readonly text: string;
+}
+
+interface Sources {
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly retired: readonly Retired[];
+  readonly isForeign: (placeholder: string) => boolean;
+}
+
+/** Watches that differ by which secrets a flow carries: few in practice, bounded in any case. */
+const MAX_WATCHES = 64;
+
+export class SandboxSecrets {
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly byPlaceholder: ReadonlyMap<string, Entry>;
+  /** Finds every placeholder and value of this sandbox, and whatever was retired. */
+  readonly watch: Watch;
+  /** Nothing was retired: a request that all secrets may go with cannot leak. */
+  readonly settled: boolean;
+  /** Is it the placeholder of another sandbox? */
+  readonly isForeign: (placeholder: string) => boolean;
+  readonly #values = new Map<string, Watch>();
+
+  constructor({ entries, retired, isForeign }: Sources) {
+    this.entries = entries;
+    this.byPlaceholder = new Map([...entries.values()].map(entry => [entry.placeholder, entry]));
+    this.settled = retired.length === 0;
+    this.isForeign = isForeign;
+    this.watch = new Watch([
+      ...[...entries.values()].flatMap(subjectsOf),
+      ...retired.map(({ secret, text }): Subject => ({ secret, kind: 'retired', text })),
+    ]);
+  }
+
+  /** Nothing to substitute, to scan for, or to redact. */
+  get empty(): boolean {
+    return this.entries.size === 0 && this.settled;
+  }
+
+  placeholderOf(name: string): string {
+    return this.entries.get(name)?.placeholder ?? `<secret ${name}>`;
+  }
+
+  /** Finds the values of these secrets, for redaction. */
+  valuesOf(names: readonly string[]): Watch {
+    const key = JSON.stringify([...names].sort());
+    const known = this.#values.get(key);
+    if (known !== undefined) return known;
+    const watch = new Watch(
+      names.flatMap(name => {
+        const entry = this.entries.get(name);
+        return entry === undefined ? [] : subjectsOf(entry).filter(({ kind }) => kind === 'value');
+      }),
+    );
+    if (this.#values.size >= MAX_WATCHES) this.#values.clear();
+    this.#values.set(key, watch);
+    return watch;
+  }
+}
+
+function subjectsOf({ name, placeholder, secret }: Entry): Subject[] {
+  return [
+    { secret: name, kind: 'placeholder', text: placeholder },
+    { secret: name, kind: 'value', text: reveal(secret) },
+  ];
+}
+
+export const NO_SECRETS = new SandboxSecrets({ entries: new Map(), retired: [], isForeign: () => false });
+
+interface Tenant {
+  readonly set: SecretSet;
+  readonly placeholders: ReadonlyMap<string, string>;
+  readonly retired: readonly Retired[];
+}
+
+export class SecretStore {
+  readonly #key: Uint8Array;
+  readonly #run: string;
+  readonly #tenants = new Map<string, Tenant>();
+  readonly #owners = new Map<string, PlaceholderOwner>();
+
+  /** `key`: 32 random bytes; `run`: unique to this life of the gateway. */
+  constructor(key: Uint8Array, run: string) {
+    this.#key = key;
+    this.#run = run;
+  }
+
+  /**
+   * Makes the sandbox's view, or replaces it: a name that stays keeps its placeholder, a value that changed and a
+   * secret that is gone are retired. `given` sets placeholders by name, for tests.
+   */
+  forSandbox(
+    sandbox: string,
+    set: SecretSet,
+    given: ReadonlyMap<string, string> = new Map(),
+  ): SandboxSecrets {
+    const before = this.#tenants.get(sandbox);
+    const placeholders = new Map(before?.placeholders ?? []);
+    for (const secret of set.keys()) {
+      const owner = { run: this.#run, sandbox, secret };
+      const placeholder = placeholders.get(secret) ?? given.get(secret) ?? mintPlaceholder(this.#key, owner);
+      placeholders.set(secret, placeholder);
+      this.#owners.set(placeholder, owner);
+    }
+    const tenant = { set, placeholders, retired: retiredNow(before, set, placeholders) };
+    this.#tenants.set(sandbox, tenant);
+    return this.#view(sandbox, tenant);
+  }
+
+  #view(sandbox: string, { set, placeholders, retired }: Tenant): SandboxSecrets {
+    const entries = new Map<string, Entry>();
+    for (const [name, loaded] of set) {
+      entries.set(name, { ...loaded, name, placeholder: placeholders.get(name) ?? '' });
+    }
+    const isForeign = (placeholder: string): boolean => {
+      const owner = this.#owners.get(placeholder);
+      return owner !== undefined && owner.sandbox !== sandbox;
+    };
+    return new SandboxSecrets({ entries, retired, isForeign });
+  }
+
+  /** For whom a live placeholder was made. */
+  owner(placeholder: string): PlaceholderOwner | null {
+    return this.#owners.get(placeholder) ?? null;
+  }
+
+  /** Everything made so far, for the ledger. */
+  owners(): PlaceholderOwner[] {
+    return [...this.#owners.values()];
+  }
+
+  /** The sandbox has ended. Its placeholders stay known, so that another sandbox that shows one is noticed. */
+  release(sandbox: string): void {
+    this.#tenants.delete(sandbox);
+  }
+}
+
+function retiredNow(
+  before: Tenant | undefined,
+  set: SecretSet,
+  placeholders: ReadonlyMap<string, string>,
+): Retired[] {
+  const retired = new Map<string, Retired>();
+  for (const one of before?.retired ?? []) retired.set(one.text, one);
+  for (const [secret, loaded] of before?.set ?? []) {
+    const text = reveal(loaded.secret);
+    retired.set(text, { secret, text });
+  }
+  for (const [secret, text] of placeholders) if (!set.has(secret)) retired.set(text, { secret, text });
+  // What is in use is not retired, even if it was once.
+  for (const [secret, loaded] of set) {
+    retired.delete(reveal(loaded.secret));
+    retired.delete(placeholders.get(secret) ?? '');
+  }
+  return [...retired.values()];
+}

@@ -1,0 +1,100 @@
+/**
+ * The way out: what of a request's head may leave, with the values in it.
+ *
+ * Pure. First everything is searched for leaks, in every coding; then exact placeholders are swapped, in the places
+ * that each secret may stand in. A request with one leak does not leave at all.
+ */
+import type { Authority } from '../core/authority.js';
+import type { HeaderList } from '../core/headers.js';
+import { foreignCredentials } from './credentials.js';
+import { findLeaks } from './leaks.js';
+import { Pass } from './pass.js';
+import { allowsContent } from './place.js';
+import type { Leak, Scope } from './scan.js';
+import type { SandboxSecrets } from './store.js';
+
+/** A request that the policy allows, as the sandbox wrote it. */
+export interface Outbound {
+  readonly authority: Authority;
+  readonly method: string;
+  /** Origin-form, query included. */
+  readonly path: string;
+  readonly headers: HeaderList;
+  /** Hop-by-hop fields that will not be sent on: they are searched, never filled in. */
+  readonly dropped?: HeaderList;
+  /** `Verdict.secrets`. */
+  readonly inScope: readonly string[];
+}
+
+export type Substitution = Departing | { readonly ok: false; readonly leaks: readonly Leak[] };
+
+export interface Departing {
+  readonly ok: true;
+  readonly path: string;
+  readonly headers: HeaderList;
+  /** Names of the secrets whose values the head now holds. */
+  readonly used: readonly string[];
+  /** Those that the answer must be redacted of: of `used`, and of what the content may still be filled with. */
+  readonly redact: readonly string[];
+  /** Lower-case names of the fields that now hold a value. */
+  readonly sensitive: ReadonlySet<string>;
+  /** Placeholders that leave as they are, worth an event. `secret` is null where nobody's is known. */
+  readonly left: readonly LeftPlaceholder[];
+  /** For the content's scanner and filler. */
+  readonly scope: Scope;
+}
+
+export interface LeftPlaceholder {
+  readonly secret: string | null;
+  readonly place: string;
+}
+
+export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substitution {
+  const scope = scopeOf(secrets, outbound);
+  const leaks = findLeaks(secrets, scope, outbound);
+  if (leaks.length > 0) return { ok: false, leaks };
+  const pass = new Pass(secrets, scope);
+  const path = pass.target(outbound.path);
+  const headers = pass.fields(outbound.headers);
+  const faults = [
+    ...pass.faults,
+    ...pass.excesses(),
+    ...foreignCredentials(secrets, scope, outbound.headers, headers, pass.used),
+  ];
+  if (faults.length > 0) return { ok: false, leaks: faults };
+  return {
+    ok: true,
+    path,
+    headers,
+    used: [...pass.used.keys()],
+    redact: redactedOf(secrets, scope, pass.used),
+    sensitive: pass.sensitive,
+    left: pass.left,
+    scope,
+  };
+}
+
+function scopeOf({ entries }: SandboxSecrets, { authority, inScope }: Outbound): Scope {
+  const allowed = new Set<string>();
+  const plain = new Set<string>();
+  for (const name of inScope) {
+    const entry = entries.get(name);
+    if (entry === undefined) continue;
+    if (authority.scheme === 'https' || entry.allowHttp) allowed.add(name);
+    else plain.add(name);
+  }
+  return { allowed, plain };
+}
+
+function redactedOf(
+  { entries }: SandboxSecrets,
+  { allowed }: Scope,
+  used: ReadonlyMap<string, number>,
+): readonly string[] {
+  const names: string[] = [];
+  for (const name of allowed) {
+    const entry = entries.get(name);
+    if (entry?.redact === true && (used.has(name) || allowsContent(entry.places))) names.push(name);
+  }
+  return names;
+}

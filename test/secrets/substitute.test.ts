@@ -1,0 +1,226 @@
+import type { HeaderList } from '../../src/core/headers.js';
+import { parsePlace } from '../../src/secrets/place.js';
+import { substitute } from '../../src/secrets/substitute.js';
+import { A, B, C, corpusSecrets, outbound } from './fixtures.js';
+
+const basic = (text: string): string => Buffer.from(text).toString('base64');
+const places = (...texts: string[]) =>
+  texts.map(text => {
+    const place = parsePlace(text);
+    if (!place.ok) throw new Error(text);
+    return place.value;
+  });
+
+interface Swap {
+  readonly name: string;
+  readonly headers: HeaderList;
+  readonly want: HeaderList;
+}
+
+const swaps: Swap[] = [
+  {
+    name: 'a bearer token',
+    headers: [['Authorization', `Bearer ${A.placeholder}`]],
+    want: [['Authorization', `Bearer ${A.value}`]],
+  },
+  {
+    name: 'both of two in one value',
+    headers: [['X', `${A.placeholder},${A.placeholder}`]],
+    want: [['X', `${A.value},${A.value}`]],
+  },
+  {
+    name: 'one that more characters follow',
+    headers: [['X', `${A.placeholder}ffff`]],
+    want: [['X', `${A.value}ffff`]],
+  },
+  {
+    name: 'the password of Basic',
+    headers: [['Authorization', `Basic ${basic(`u:${A.placeholder}`)}`]],
+    want: [['Authorization', `Basic ${basic(`u:${A.value}`)}`]],
+  },
+  {
+    name: 'the user of Basic without padding',
+    headers: [['authorization', `bAsIc ${basic(`${A.placeholder}:x`).replace(/=+$/, '')}`]],
+    want: [['authorization', `bAsIc ${basic(`${A.value}:x`)}`]],
+  },
+  {
+    name: 'a cookie',
+    headers: [['Cookie', `a=1; s=${A.placeholder}`]],
+    want: [['Cookie', `a=1; s=${A.value}`]],
+  },
+  { name: 'a value that holds a placeholder, once', headers: [['X', C.placeholder]], want: [['X', C.value]] },
+];
+
+for (const { name, headers, want } of swaps) {
+  test(`substitute swaps ${name}`, () => {
+    const got = substitute(corpusSecrets(), outbound({ headers }));
+    expect(got).toMatchObject({ ok: true, headers: want });
+  });
+}
+
+test('substitute leaves base64 that is not Basic, and the list itself, alone', () => {
+  const headers: HeaderList = [
+    ['X-Data', basic(A.placeholder)],
+    ['Accept', '*/*'],
+  ];
+  const got = substitute(corpusSecrets(), outbound({ headers }));
+  expect(got.ok && got.headers).toBe(headers);
+});
+
+test('substitute writes patterns of String.replace literally', () => {
+  const got = substitute(corpusSecrets(), outbound({ headers: [['X', B.placeholder]], inScope: ['B'] }));
+  expect(got).toMatchObject({ ok: true, headers: [['X', B.value]], used: ['B'], redact: ['B'] });
+  expect(got.ok && [...got.sensitive]).toEqual(['x']);
+});
+
+test('substitute percent-encodes a value in a query that it is pinned to', () => {
+  const secrets = corpusSecrets({ places: places('query'), pinned: true });
+  const got = substitute(secrets, outbound({ path: `/x?a=1&key=${A.placeholder}` }));
+  expect(got).toMatchObject({ ok: true, path: '/x?a=1&key=sk-live%2BREAL%2Fvalue%3D0123456789' });
+});
+
+test('substitute leaves a placeholder in a query by default, and says so', () => {
+  const path = `/x?key=${A.placeholder}`;
+  expect(substitute(corpusSecrets(), outbound({ path }))).toMatchObject({
+    ok: true,
+    path,
+    used: [],
+    left: [{ secret: 'A', place: 'query' }],
+  });
+});
+
+interface Refused {
+  readonly name: string;
+  readonly given: Parameters<typeof outbound>[0];
+  readonly want: object;
+  readonly options?: Parameters<typeof corpusSecrets>[0];
+}
+
+const evil = { to: 'https://evil.test', inScope: [] };
+const refusals: Refused[] = [
+  {
+    name: 'a placeholder for another host',
+    given: { ...evil, headers: [['X', A.placeholder]] },
+    want: { secret: 'A', place: 'header:x', encoding: 'plain', reason: 'out-of-scope' },
+  },
+  {
+    name: 'a value for another host',
+    given: { ...evil, headers: [['X', A.value]] },
+    want: { secret: 'A', reason: 'value' },
+  },
+  {
+    name: 'one out of scope beside one in scope',
+    given: {
+      headers: [
+        ['X', A.placeholder],
+        ['Y', B.placeholder],
+      ],
+    },
+    want: { secret: 'B', place: 'header:y' },
+  },
+  {
+    name: 'a placeholder over plain http',
+    given: { to: 'http://api.allowed.test', headers: [['X', A.placeholder]] },
+    want: { reason: 'plain-http' },
+  },
+  {
+    name: 'a field name',
+    given: { headers: [[`X-${A.placeholder}`, '1']] },
+    want: { place: 'name', reason: 'forbidden-place' },
+  },
+  {
+    name: 'a lower-cased field name',
+    given: { headers: [[`x-${A.placeholder.toLowerCase()}`, '1']] },
+    want: { place: 'name', encoding: 'case' },
+  },
+  { name: 'the method', given: { method: A.placeholder }, want: { place: 'method' } },
+  { name: 'the host', given: { to: `https://${A.placeholder}` }, want: { place: 'host' } },
+  {
+    name: 'a path segment',
+    given: { path: `/v1/${A.placeholder}/x` },
+    want: { place: 'path', reason: 'forbidden-place' },
+  },
+  {
+    name: 'a dropped field',
+    given: { ...evil, dropped: [['Proxy-Authorization', `Basic ${basic(`u:${A.placeholder}`)}`]] },
+    want: { place: 'header:proxy-authorization', encoding: 'base64' },
+  },
+  {
+    name: 'a range',
+    given: { headers: [['Range', `bytes=${A.placeholder}`]] },
+    want: { place: 'header:range', reason: 'forbidden-place' },
+  },
+  {
+    name: 'a field that a pinned secret is not for',
+    given: { headers: [['X-Other', A.placeholder]] },
+    options: { places: places('header:authorization'), pinned: true },
+    want: { place: 'header:x-other', reason: 'forbidden-place' },
+  },
+  {
+    name: 'more than max_occurrences',
+    given: { headers: [['X', `${A.placeholder} ${A.placeholder}`]] },
+    options: { maxOccurrences: 1 },
+    want: { reason: 'too-many' },
+  },
+  {
+    name: 'a credential of the sandbox beside the required one',
+    given: {
+      headers: [
+        ['Authorization', A.placeholder],
+        ['Authorization', 'mine'],
+      ],
+      inScope: ['A'],
+    },
+    options: { requirePlaceholder: true },
+    want: { place: 'header:authorization', reason: 'not-ours' },
+  },
+  {
+    name: 'a request without the required placeholder',
+    given: { inScope: ['A'] },
+    options: { requirePlaceholder: true },
+    want: { secret: 'A', reason: 'not-ours' },
+  },
+];
+
+for (const { name, given, want, options } of refusals) {
+  test(`substitute refuses ${name}`, () => {
+    const got = substitute(corpusSecrets(options), outbound(given));
+    expect(got).toMatchObject({ ok: false, leaks: [want] });
+    expect(JSON.stringify(got)).not.toContain('sk-live');
+  });
+}
+
+const spelled: [string, string][] = [
+  ['percent', A.placeholder.replace('_', '%5F')],
+  ['percent', encodeAll(A.placeholder)],
+  ['double-percent', encodeAll(A.placeholder).replaceAll('%', '%25')],
+  ['json', A.placeholder.replace('_', '\\u005f')],
+  ['html', [...A.placeholder].map(c => `&#${c.charCodeAt(0)};`).join('')],
+  ['base64', basic(`${A.placeholder}tail`)],
+  ['base64', basic(`x${A.placeholder}tail`)],
+  ['base64', basic(`xy${A.placeholder}tail`)],
+  ['base64', Buffer.from(`?>${A.value}?>`).toString('base64url')],
+  ['double-base64', basic(`a${basic(`b${A.placeholder}`)}`)],
+  ['hex', Buffer.from(A.placeholder).toString('hex').toUpperCase()],
+  ['reversed', [...A.value].reverse().join('')],
+  ['case', A.placeholder.toUpperCase()],
+  ['base64', encodeURIComponent(basic(`x${A.value}`))],
+];
+
+for (const [encoding, text] of spelled) {
+  for (const place of ['header', 'query', 'path'] as const) {
+    test(`substitute finds ${encoding} in a ${place}: ${text.slice(0, 24)}`, () => {
+      const given =
+        place === 'header'
+          ? { headers: [['X', text]] as HeaderList }
+          : { path: place === 'query' ? `/?d=${text}` : `/${text}` };
+      const got = substitute(corpusSecrets(), outbound({ ...evil, ...given }));
+      expect(got).toMatchObject({ ok: false, leaks: [{ secret: 'A' }] });
+      if (!text.includes('%')) expect(got).toMatchObject({ leaks: [{ encoding }] });
+    });
+  }
+}
+
+function encodeAll(text: string): string {
+  return [...text].map(c => `%${c.charCodeAt(0).toString(16).toUpperCase()}`).join('');
+}
