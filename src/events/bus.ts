@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.js';
 import { mapText } from './encode.js';
 import type { Emit, Event, EventBody } from './event.js';
 import { Feeder, type Sink } from './feeder.js';
+import { FloodGate } from './flood.js';
 import type { Loss } from './queue.js';
 
 export interface EventCounts {
@@ -34,19 +35,29 @@ export interface BusOptions {
   /** Runs over every string of every event, so that no secret's value stands in one. */
   readonly redact?: (text: string) => string;
   readonly sinks?: readonly Sink[];
+  /** Refusals of one sandbox that are listed one by one, per second; the rest are counted. */
+  readonly refusalsPerSecond?: number;
   /** Told once for each run of failures of a sink. */
   readonly onTrouble?: (sink: string, error: unknown) => void;
 }
 
-export function createBus({ clock, redact, sinks = [], onTrouble }: BusOptions): EventBus {
+const REFUSALS_PER_SECOND = 2_000;
+
+export function createBus(options: BusOptions): EventBus {
+  const { clock, redact, sinks = [], onTrouble } = options;
+  const gate = new FloodGate(options.refusalsPerSecond ?? REFUSALS_PER_SECOND);
   let seq = 0;
   let closed = false;
   const trouble = onTrouble ?? (() => undefined);
-  const feed = (sink: Sink): Feeder => new Feeder(sink, (name, loss) => emit(dropped(name, loss)), trouble);
+  const feed = (sink: Sink): Feeder => new Feeder(sink, (name, loss) => record(dropped(name, loss)), trouble);
   const feeders = new Set(sinks.map(feed));
 
   function emit(body: EventBody): void {
     if (closed) return;
+    for (const told of gate.pass(body, clock.monotonic())) record(told);
+  }
+
+  function record(body: EventBody): void {
     const raw: Event = { ...body, seq: ++seq, timestamp: clock.now() };
     // Redacted here, whole: a sink that cuts a string first would leave half a value.
     const event = redact ? redactEvent(raw, redact) : raw;
@@ -87,6 +98,7 @@ export function createBus({ clock, redact, sinks = [], onTrouble }: BusOptions):
       return total;
     },
     async close(signal) {
+      for (const told of gate.drain()) record(told);
       // Losses are marked until the queues are empty, and a mark is an event for every sink: hence rounds.
       while (!signal?.aborted && [...feeders].some(feeder => feeder.running !== null)) {
         await settled(

@@ -8,6 +8,7 @@ export type EventType =
   | 'gateway.started'
   | 'gateway.closed'
   | 'gateway.dropped' // a sink was full: `gateway.detail` says which, and how many events it never saw
+  | 'gateway.repeated' // refusals of one sandbox beyond so many a second, counted by kind and reason
   | 'policy.loaded' // a policy took effect; `gateway.detail` names warnings
   | 'policy.refused' // a reload failed; the old policy stays
   | 'dns.answered'
@@ -20,6 +21,7 @@ export type EventType =
   | 'request.refused' // terminal: answered by the gateway with a refusal
   | 'request.failed' // terminal: allowed, and something could not be done
   | 'secret.leak' // a placeholder or a value on its way to where it may not go
+  | 'secret.left' // a placeholder left as it was: nothing allows it to be filled in there
   | 'exec.started'
   | 'exec.done';
 

@@ -20,7 +20,10 @@ export interface Sink {
   readonly failing?: boolean;
   /** Takes events in order; the next batch comes when the promise has settled. A rejection loses this batch. */
   write(events: readonly Event[]): Promise<void> | void;
-  /** Everything written is on its way when this resolves, or what can be once `signal` has fired. */
+  /**
+   * Everything written is on its way when this resolves, or what can be once `signal` has fired: then a write may
+   * still be pending, and ends soon with an error.
+   */
   close?(signal?: AbortSignal): Promise<void>;
 }
 
@@ -66,9 +69,9 @@ export class Feeder {
     this.running ??= this.#run();
   }
 
-  /** A sink that never took its last batch is left alone: there is nothing to wait for. */
+  /** Comes while a write is still pending only if `signal` has fired. */
   async close(signal: AbortSignal | undefined): Promise<void> {
-    if (this.running === null) await this.#sink.close?.(signal);
+    await this.#sink.close?.(signal);
   }
 
   async #run(): Promise<void> {

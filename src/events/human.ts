@@ -91,6 +91,7 @@ function describeFact(type: Event['type'], texts: readonly string[]): Sentence |
   const what = shown(texts.join('; '));
   if (type === 'policy.refused') return { verb: 'kept the old policy:', what };
   if (type === 'gateway.dropped') return { verb: 'lost events:', what };
+  if (type === 'gateway.repeated') return { verb: 'refused', what };
   return null;
 }
 

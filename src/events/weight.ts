@@ -5,6 +5,7 @@ const WEIGHTY: ReadonlySet<EventType> = new Set<EventType>([
   'gateway.started',
   'gateway.closed',
   'gateway.dropped',
+  'gateway.repeated',
   'policy.loaded',
   'policy.refused',
   'dns.refused',
