@@ -40,10 +40,20 @@ export function parseAddress(text: string): Result<IpAddress, AddressFault> {
     return ok({ family: 4, bytes: Uint8Array.from(text.split('.'), Number), text });
   }
   if (!text.includes(':') || text.length > 45 || !IPV6_TEXT.test(text)) return err('not-an-address');
-  const tail = text.slice(text.lastIndexOf(':') + 1);
-  if (tail.includes('.') && !DOTTED_QUAD.test(tail)) return err('not-canonical');
-  if (!ipaddr.IPv6.isValid(text)) return err('not-an-address');
-  return ok(addressFromBytes(Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray())));
+  const hex = dottedTailAsGroups(text);
+  if (hex === null) return err('not-canonical');
+  if (!ipaddr.IPv6.isValid(hex)) return err('not-an-address');
+  return ok(addressFromBytes(Uint8Array.from(ipaddr.IPv6.parse(hex).toByteArray())));
+}
+
+/** `::1.2.3.4` as `::102:304`: the library would read a dotted tail behind `::` as IPv4-mapped. Null: not canonical. */
+function dottedTailAsGroups(text: string): string | null {
+  const start = text.lastIndexOf(':') + 1;
+  const tail = text.slice(start);
+  if (!tail.includes('.')) return text;
+  if (!DOTTED_QUAD.test(tail)) return null;
+  const [a = 0, b = 0, c = 0, d = 0] = tail.split('.').map(Number);
+  return `${text.slice(0, start)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
 /** The address of 4 or 16 bytes. */
