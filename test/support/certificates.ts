@@ -139,7 +139,7 @@ function certificate(fields: Certificate): string {
     distinguishedName(fields.issuer.name),
     sequence(time(fields.from), time(fields.to)),
     distinguishedName(fields.subject),
-    asn1.fromDer(fields.publicKey.export({ type: 'spki', format: 'der' }).toString('binary')),
+    publicKeyInfo(fields.publicKey),
     asn1.create(asn1.Class.CONTEXT_SPECIFIC, 3, true, [sequence(...fields.extensions)]),
   );
   const signature = sign(fields.hash, der(tbs), fields.issuer.key);
@@ -153,6 +153,13 @@ function certificate(fields: Certificate): string {
 function keyPair(kind: KeyKind): { publicKey: KeyObject; privateKey: KeyObject } {
   if (kind === 'ec') return generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   return generateKeyPairSync('rsa', { modulusLength: kind === 'rsa-1024' ? 1024 : 2048 });
+}
+
+/** Bit strings are left alone: read as ASN.1, as forge would like to, some keys are not written again as they were. */
+function publicKeyInfo(key: KeyObject): Asn1 {
+  const bytes = key.export({ type: 'spki', format: 'der' }).toString('binary');
+  const options = { strict: true, parseAllBytes: true, decodeBitStrings: false };
+  return asn1.fromDer(bytes, options as unknown as boolean);
 }
 
 function pemOfKey(key: KeyObject): string {
