@@ -14,6 +14,7 @@ import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 export { ANY_PORT, type PortRange } from './ports.js';
 export { type Refusal, refusalKind } from './refusals.js';
+export { keepDescriptors } from './syscalls.js';
 export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 /**

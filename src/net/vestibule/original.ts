@@ -1,9 +1,10 @@
 /**
  * Where a connection was going before the gate's rules turned it to our listener: SO_ORIGINAL_DST of netfilter
- * (shell: one system call, by koffi, since Node has no getsockopt).
+ * (shell: one system call).
  */
 import type { Socket } from 'node:net';
 import { addressFromBytes, type Endpoint } from '../../core/address.js';
+import { loadSyscalls } from './syscalls.js';
 
 /** Null when the connection is gone already or was never turned. */
 export type OriginalTarget = (socket: Socket) => Endpoint | null;
@@ -15,27 +16,9 @@ const ORIGINAL_DST = 80;
 /** sizeof(struct sockaddr_in6), the larger of the two. */
 const SOCKADDR_LEN = 28;
 
-type GetSockOpt = (
-  fd: number,
-  level: number,
-  option: number,
-  value: Uint8Array,
-  length: Uint32Array,
-) => number;
-
-let loaded: Promise<OriginalTarget> | null = null;
-
-/** Loads the system call once; it takes some ten milliseconds, so it is begun while the warden starts. */
-export function loadOriginalTarget(): Promise<OriginalTarget> {
-  loaded ??= load();
-  return loaded;
-}
-
-async function load(): Promise<OriginalTarget> {
-  const { default: koffi } = await import('koffi');
-  const getsockopt = koffi
-    .load(null)
-    .func('int getsockopt(int fd, int level, int option, void *value, void *length)') as GetSockOpt;
+/** Resolves once the system call can be made. */
+export async function loadOriginalTarget(): Promise<OriginalTarget> {
+  const { getsockopt } = await loadSyscalls();
   const value = new Uint8Array(SOCKADDR_LEN);
   const length = new Uint32Array(1);
   return socket => {

@@ -1,0 +1,46 @@
+/** The two system calls that Node does not make (shell: koffi calls libc; no compiler on the user's machine). */
+import { GatewayError } from '../../core/errors.js';
+
+export interface Syscalls {
+  /** getsockopt(2). 0, or -1 for an error. */
+  getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  /** syscall(2) with up to three numbers. */
+  syscall(number: number, a: number, b: number, c: number): number;
+}
+
+let loading: Promise<Syscalls> | null = null;
+
+/** Loads koffi once. It takes some ten milliseconds, so it is begun while the door is being made. */
+export function loadSyscalls(): Promise<Syscalls> {
+  loading ??= load();
+  return loading;
+}
+
+async function load(): Promise<Syscalls> {
+  const { default: koffi } = await import('koffi');
+  const libc = koffi.load(null);
+  return {
+    getsockopt: libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)'),
+    syscall: libc.func('long syscall(long number, long a, long b, long c)'),
+  };
+}
+
+/** The same number on every architecture (asm-generic/unistd.h), with its flag CLOSE_RANGE_CLOEXEC. */
+const CLOSE_RANGE = 436;
+const ON_EXEC = 4;
+const FIRST_AFTER_STANDARD = 3;
+const LAST = 0xffff_ffff;
+
+/**
+ * Keeps every descriptor but the standard three from the programs that we start. Node marks its own so; those that
+ * the gateway got from whoever started it are not, and a socket or a folder among them would be a way out.
+ * Throws `WARDEN_FAILED` where the kernel is older than 5.11.
+ */
+export async function keepDescriptors(): Promise<void> {
+  const { syscall } = await loadSyscalls();
+  if (syscall(CLOSE_RANGE, FIRST_AFTER_STANDARD, LAST, ON_EXEC) === 0) return;
+  throw new GatewayError(
+    'WARDEN_FAILED',
+    'the kernel cannot keep descriptors from the sandbox: 5.11 or newer is needed',
+  );
+}

@@ -1,0 +1,147 @@
+/**
+ * Starts a command in a cell, under bubblewrap, and follows it (shell: starts processes).
+ *
+ * The chain is `setpriv` (dies with the gateway) → `nsenter` (into the cell) → `unshare` (waits, deaf to Ctrl-C) →
+ * `bwrap` → the command. bubblewrap is process 1 of a PID namespace of its own, so that a Ctrl-C on a shared terminal
+ * reaches the command and ends none of those around it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import { GatewayError } from '../../core/errors.js';
+import { type Cell, keepDescriptors, nsenterArgs } from '../../net/vestibule/index.js';
+import type { CommandExit, CommandSpec, DataFile, RunningCommand } from '../command.js';
+import { bwrapArgs, coverable, emitArgs } from './bwrap.js';
+import { emitNsswitch, HOSTS, RESOLV_CONF } from './etc.js';
+import { commandOf, type ProcessFact, parseStatus } from './family.js';
+import { hostFiles, readHostText } from './host.js';
+import { findCommand } from './lookup.js';
+import { planMounts } from './mounts.js';
+import { emitFilter } from './seccomp.js';
+import { parseUnixSockets } from './sockets.js';
+import { exitOf, type Outcome } from './status.js';
+
+/** Numbers of the pipes to bubblewrap, after the three standard ones. */
+const ARGS_FD = 3;
+const STATUS_FD = 4;
+const SECCOMP_FD = 5;
+const FIRST_FILE_FD = 6;
+
+/**
+ * Starts `spec`. Throws `COMMAND_NOT_FOUND`, `COMMAND_NOT_EXECUTABLE` or `CONFIG_INVALID` before anything runs. May
+ * be called many times for one cell, also at the same time.
+ */
+export async function startCommand(cell: Cell, spec: CommandSpec): Promise<RunningCommand> {
+  const plan = planMounts(spec, homedir(), hostFiles);
+  findCommand(spec.argv[0], { plan, host: hostFiles, workdir: spec.workdir, path: spec.env.get('PATH') });
+  const covered = coverable([...etcFiles(), ...spec.files], plan, hostFiles);
+  const args = bwrapArgs({
+    spec,
+    plan,
+    host: hostFiles,
+    identity: cell.userNamespace ? ownIdentity() : null,
+    sockets: parseUnixSockets(readHostText('/proc/net/unix') ?? ''),
+    statusFd: STATUS_FD,
+    seccompFd: SECCOMP_FD,
+    firstFileFd: FIRST_FILE_FD,
+    covered,
+  });
+  await keepDescriptors();
+  const child = spawnChain(cell, spec, covered.length);
+  feed(child, ARGS_FD, emitArgs(args));
+  feed(child, SECCOMP_FD, filterOfThisMachine());
+  for (const [index, { content }] of covered.entries()) feed(child, FIRST_FILE_FD + index, content);
+  return follow(child);
+}
+
+function spawnChain({ tools, pid, userNamespace }: Cell, spec: CommandSpec, files: number): ChildProcess {
+  const chain = [
+    ...['--pdeathsig', 'KILL', '--', tools.nsenter, ...nsenterArgs(pid, userNamespace)],
+    ...[tools.unshare, '--pid', '--fork', '--kill-child', '--'],
+    ...[tools.bwrap, '--args', `${ARGS_FD}`, '--', ...spec.argv],
+  ];
+  const pipes = Array.from({ length: FIRST_FILE_FD + files - ARGS_FD }, () => 'pipe' as const);
+  return spawn(tools.setpriv, chain, {
+    cwd: '/',
+    // The command's variables are set by bubblewrap: here a LD_PRELOAD among them would act outside the sandbox.
+    env: {},
+    stdio: [spec.stdin, spec.stdout, spec.stderr, ...pipes],
+  });
+}
+
+function feed(child: ChildProcess, fd: number, content: string | Uint8Array): void {
+  const pipe = (child.stdio as readonly unknown[])[fd] as Writable;
+  // A reader that ended early has failed, and its exit says so.
+  pipe.on('error', () => {});
+  pipe.end(content);
+}
+
+async function follow(child: ChildProcess): Promise<RunningCommand> {
+  const status = textOf((child.stdio as readonly unknown[])[STATUS_FD] as Readable);
+  const ended = new Promise<Omit<Outcome, 'status'>>(resolve => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', () => resolve());
+    child.once('error', cause => {
+      reject(new GatewayError('WARDEN_FAILED', `the sandbox cannot start: ${cause.message}`, { cause }));
+    });
+  });
+  const exit: Promise<CommandExit> = Promise.all([ended, status]).then(([outcome, text]) =>
+    exitOf({ ...outcome, status: text }),
+  );
+  const { stdin, stdout, stderr } = child;
+  return { pid: child.pid ?? 0, exit, stdin, stdout, stderr, kill: signal => void sendSignal(child, signal) };
+}
+
+/** How long to wait before looking again for a command that is still being started. */
+const LOOK_AGAIN_MS = 5;
+
+async function sendSignal(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (signal === 'SIGKILL') return void child.kill('SIGKILL');
+  while (child.exitCode === null && child.signalCode === null) {
+    const command = commandOf(child.pid ?? 0, processes());
+    if (command !== null) return signalProcess(command, signal);
+    await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended between the look and the signal: there is nobody to signal.
+  }
+}
+
+function processes(): readonly ProcessFact[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(name => parseStatus(readHostText(`/proc/${name}/status`) ?? ''))
+    .filter(fact => fact !== null);
+}
+
+function etcFiles(): readonly DataFile[] {
+  const files = [
+    ['/etc/resolv.conf', RESOLV_CONF],
+    ['/etc/hosts', HOSTS],
+    ['/etc/nsswitch.conf', emitNsswitch(readHostText('/etc/nsswitch.conf') ?? '')],
+  ] as const;
+  return files.map(([path, text]) => ({ path, content: Buffer.from(text) }));
+}
+
+function ownIdentity(): { readonly uid: number; readonly gid: number } {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+}
+
+function filterOfThisMachine(): Uint8Array {
+  if (process.arch === 'x64' || process.arch === 'arm64') return emitFilter(process.arch);
+  throw new GatewayError('WARDEN_FAILED', `there is no system call filter for ${process.arch}`);
+}
+
+async function textOf(stream: Readable): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+}

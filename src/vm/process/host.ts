@@ -1,0 +1,35 @@
+/** The host's files, asked by system calls (shell). */
+import { accessSync, constants, lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import type { HostFiles } from './mounts.js';
+
+/** An answer of "nothing there" includes "not for us to see": the sandbox has no more rights than we have. */
+export const hostFiles: HostFiles = {
+  realpath: path => orNull(() => realpathSync(path)),
+  kind: path => orNull(() => kindOf(path)),
+  readlink: path => readlinkSync(path),
+  isExecutable: path =>
+    orNull(() => {
+      accessSync(path, constants.X_OK);
+      return true;
+    }) ?? false,
+};
+
+/** The text of a file of the host, or null. */
+export function readHostText(path: string): string | null {
+  return orNull(() => readFileSync(path, 'utf8'));
+}
+
+function kindOf(path: string): ReturnType<HostFiles['kind']> {
+  const stat = lstatSync(path);
+  if (stat.isDirectory()) return 'directory';
+  if (stat.isSymbolicLink()) return 'symlink';
+  return stat.isSocket() ? 'socket' : 'file';
+}
+
+function orNull<T>(ask: () => T): T | null {
+  try {
+    return ask();
+  } catch {
+    return null; // absent, or not for us to see: see above
+  }
+}
