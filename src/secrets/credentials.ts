@@ -1,11 +1,10 @@
 /**
- * `require_placeholder`: a request to a secret's host carries that secret, and no credential that the sandbox brought
+ * `require_placeholder`: the head of a request to a secret's host carries that secret, and no credential that the sandbox brought
  * itself. It keeps an allowed API from being used with somebody else's account.
  *
  * Pure.
  */
 import type { HeaderList } from '../core/headers.js';
-import { allowsContent } from './place.js';
 import type { Leak, Scope } from './scan.js';
 import type { SandboxSecrets } from './store.js';
 
@@ -36,10 +35,7 @@ export function foreignCredentials(
   for (const secret of allowed) {
     const entry = secrets.entries.get(secret);
     if (entry?.requirePlaceholder !== true) continue;
-    // Content is not read yet: a secret that may stand there may still come.
-    if (!used.has(secret) && !allowsContent(entry.places)) {
-      leaks.push({ secret, place: 'head', encoding: 'plain', reason: 'not-ours' });
-    }
+    if (!used.has(secret)) leaks.push({ secret, place: 'head', encoding: 'plain', reason: 'not-ours' });
     before.forEach((field, index) => {
       const lowerName = field[0].toLowerCase();
       if (!CREDENTIAL_FIELDS.has(lowerName) || after[index] !== field) return;

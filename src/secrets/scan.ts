@@ -117,6 +117,11 @@ export class BodyScanner {
     return { forward, leak: null };
   }
 
+  /** Some of what came has not gone on. */
+  get holds(): boolean {
+    return this.#tail.length > this.#sent;
+  }
+
   /** The bytes that were held and turned out to be none. */
   end(): Uint8Array {
     const rest = this.#tail.subarray(this.#sent);

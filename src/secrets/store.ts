@@ -13,6 +13,8 @@ import { type Subject, Watch } from './watch.js';
 /** A secret whose value is there, and what may be done with it. */
 export interface LoadedSecret {
   readonly secret: Secret;
+  /** Null: one is minted for each sandbox and run. */
+  readonly placeholder: string | null;
   readonly places: readonly Place[];
   /** `in` was given: a placeholder anywhere else is refused, not left as it is. */
   readonly pinned: boolean;
@@ -135,9 +137,9 @@ export class SecretStore {
   ): SandboxSecrets {
     const before = this.#tenants.get(sandbox);
     const placeholders = new Map(before?.placeholders ?? []);
-    for (const secret of set.keys()) {
+    for (const [secret, { placeholder: given }] of set) {
       const owner = { run: this.#run, sandbox, secret };
-      const placeholder = placeholders.get(secret) ?? given.get(secret) ?? mintPlaceholder(this.#key, owner);
+      const placeholder = placeholders.get(secret) ?? given ?? mintPlaceholder(this.#key, owner);
       placeholders.set(secret, placeholder);
       this.#owners.set(placeholder, owner);
     }

@@ -34,6 +34,8 @@ export interface Departing {
   readonly headers: HeaderList;
   /** Names of the secrets whose values the head now holds. */
   readonly used: readonly string[];
+  /** How often each of them does. */
+  readonly counts: ReadonlyMap<string, number>;
   /** Those that the answer must be redacted of: of `used`, and of what the content may still be filled with. */
   readonly redact: readonly string[];
   /** Lower-case names of the fields that now hold a value. */
@@ -67,6 +69,7 @@ export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substit
     path,
     headers,
     used: [...pass.used.keys()],
+    counts: pass.used,
     redact: redactedOf(secrets, scope, pass.used),
     sensitive: pass.sensitive,
     left: pass.left,

@@ -21,17 +21,12 @@ export const C = {
   placeholder: 'GWPH_0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c',
   value: 'xGWPH_7f3a9c1e5b2d4f60a1b2c3d4e5f60718y',
 };
-const PLACEHOLDERS = new Map([
-  ['A', A.placeholder],
-  ['B', B.placeholder],
-  ['C', C.placeholder],
-]);
-
 export function loaded(name: string, value: string, options: Partial<LoadedSecret> = {}): LoadedSecret {
   const secret = parseSecret(name, value);
   if (!secret.ok) throw new Error(`${name}: ${secret.error}`);
   return {
     secret: secret.value,
+    placeholder: null,
     places: DEFAULT_PLACES,
     pinned: false,
     allowHttp: false,
@@ -46,14 +41,12 @@ export function setOf(...secrets: readonly LoadedSecret[]): SecretSet {
   return new Map(secrets.map(one => [one.secret.name, one]));
 }
 
-/** A, B and C in one sandbox. */
+/** A, B and C in one sandbox, with the corpus's placeholders. */
 export function corpusSecrets(options: Partial<LoadedSecret> = {}): SandboxSecrets {
-  const set = setOf(
-    loaded('A', A.value, options),
-    loaded('B', B.value, options),
-    loaded('C', C.value, options),
+  const secrets = Object.entries({ A, B, C }).map(([name, { placeholder, value }]) =>
+    loaded(name, value, { placeholder, ...options }),
   );
-  return new SecretStore(KEY, 'run-1').forSandbox('vm-1', set, PLACEHOLDERS);
+  return new SecretStore(KEY, 'run-1').forSandbox('vm-1', setOf(...secrets));
 }
 
 export function outbound(options: Partial<Outbound> & { readonly to?: string } = {}): Outbound {
