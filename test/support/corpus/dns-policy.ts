@@ -1,0 +1,16 @@
+/** The policy that `dns.json` names in its `meta`: `{ allow: [pattern], deny: [pattern] }`. */
+import { compile } from '../../../src/policy/compile.js';
+import { flagsLayer } from '../../../src/policy/flags.js';
+import type { Policy } from '../../../src/policy/policy.js';
+
+export function policyOfRules(rules: unknown): Policy {
+  const layer = flagsLayer({ allow: listOf(rules, 'allow'), deny: listOf(rules, 'deny') });
+  const policy = layer.ok ? compile([layer.value.document]) : layer;
+  if (!policy.ok) throw new Error('the rules of the corpus do not compile');
+  return policy.value;
+}
+
+function listOf(rules: unknown, key: 'allow' | 'deny'): string[] {
+  const list = new Map(Object.entries(rules ?? {})).get(key);
+  return Array.isArray(list) ? list.map(String) : [];
+}
