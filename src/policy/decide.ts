@@ -132,7 +132,7 @@ function decideDial(policy: Policy, host: Host, endpoint: Endpoint): Verdict {
   if (host.kind === 'ip') {
     if (unmapped(host.address).text !== address.text)
       return denied.otherAddress(hostText(host), address.text);
-    return decideAddress(policy, endpoint, { port, request: null });
+    return asInspected(decideAddress(policy, endpoint, { port, request: null }), NO_SECRETS);
   }
   const pin = policy.addHosts.get(host.name);
   // A pin with a port stands in for every port that a rule allows.

@@ -125,8 +125,9 @@ function mayTunnel({ methods, paths, tunnel }: CompiledRule, { port, whole }: As
   return whole === true ? tunnel !== false : (tunnel ?? !isWebPort(port));
 }
 
+/** Where HTTP lives, so that nothing else may pass unless a rule says so; a look-up has no port to tunnel on. */
 function isWebPort(port: number): boolean {
-  return port === 80 || port === 443;
+  return port === 80 || port === 443 || port === ANY_PORT;
 }
 
 export function coversPort({ ports }: CompiledRule, port: number): boolean {
