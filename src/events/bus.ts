@@ -5,11 +5,11 @@
  * costs the others nothing; what it never saw is counted in a `gateway.dropped` event. Time comes from the caller.
  */
 import type { Clock } from '../core/clock.js';
-import { mapText } from './encode.js';
 import type { Emit, Event, EventBody } from './event.js';
 import { Feeder, type Sink } from './feeder.js';
 import { FloodGate } from './flood.js';
 import type { Loss } from './queue.js';
+import { type RedactText, redactEvent } from './redact.js';
 
 export interface EventCounts {
   readonly emitted: number;
@@ -33,7 +33,7 @@ export interface EventBus {
 export interface BusOptions {
   readonly clock: Clock;
   /** Runs over every string of every event, so that no secret's value stands in one. */
-  readonly redact?: (text: string) => string;
+  readonly redact?: RedactText;
   readonly sinks?: readonly Sink[];
   /** Refusals of one sandbox that are listed one by one, per second; the rest are counted. */
   readonly refusalsPerSecond?: number;
@@ -44,83 +44,108 @@ export interface BusOptions {
 const REFUSALS_PER_SECOND = 2_000;
 
 export function createBus(options: BusOptions): EventBus {
-  const { clock, redact, sinks = [], onTrouble } = options;
-  const gate = new FloodGate(options.refusalsPerSecond ?? REFUSALS_PER_SECOND);
-  let seq = 0;
-  let closed = false;
-  const trouble = onTrouble ?? (() => undefined);
-  const feed = (sink: Sink): Feeder => new Feeder(sink, (name, loss) => record(dropped(name, loss)), trouble);
-  const feeders = new Set(sinks.map(feed));
+  return new Bus(options);
+}
 
-  function emit(body: EventBody): void {
-    if (closed) return;
-    for (const told of gate.pass(body, clock.monotonic())) record(told);
+class Bus implements EventBus {
+  readonly #clock: Clock;
+  readonly #redact: RedactText | undefined;
+  readonly #trouble: (sink: string, error: unknown) => void;
+  readonly #gate: FloodGate;
+  readonly #feeders: Set<Feeder>;
+  #seq = 0;
+  #closed = false;
+
+  constructor({ clock, redact, sinks = [], onTrouble, refusalsPerSecond }: BusOptions) {
+    this.#clock = clock;
+    this.#redact = redact;
+    this.#trouble = onTrouble ?? (() => undefined);
+    this.#gate = new FloodGate(refusalsPerSecond ?? REFUSALS_PER_SECOND);
+    this.#feeders = new Set(sinks.map(sink => this.#feed(sink)));
   }
 
-  function record(body: EventBody): void {
-    const raw: Event = { ...body, seq: ++seq, timestamp: clock.now() };
-    // Redacted here, whole: a sink that cuts a string first would leave half a value.
-    const event = redact ? redactEvent(raw, redact) : raw;
-    for (const feeder of feeders) feeder.push(event);
-  }
+  readonly emit: Emit = body => {
+    if (this.#closed) return;
+    for (const told of this.#gate.pass(body, this.#clock.monotonic())) this.#record(told);
+  };
 
-  function subscribe(listener: (event: Event) => void): () => void {
+  subscribe(listener: (event: Event) => void): () => void {
     let active = true;
     const write = (events: readonly Event[]): void => {
       for (const event of events) {
         try {
           if (active) listener(event);
         } catch (error) {
-          trouble('listener', error);
+          this.#trouble('listener', error);
         }
       }
     };
-    const feeder = feed({ name: 'listener', whenFull: 'drop-and-mark', write });
-    feeders.add(feeder);
+    const feeder = this.#feed({ name: 'listener', whenFull: 'drop-and-mark', write });
+    this.#feeders.add(feeder);
     return () => {
       active = false;
-      feeders.delete(feeder);
+      this.#feeders.delete(feeder);
     };
   }
 
-  return {
-    emit,
-    subscribe,
-    get blocked() {
-      return [...feeders].some(feeder => feeder.blocked);
-    },
-    get counts() {
-      const total = { emitted: seq, dropped: 0, failures: 0 };
-      for (const feeder of feeders) {
-        total.dropped += feeder.dropped;
-        total.failures += feeder.failures;
-      }
-      return total;
-    },
-    async close(signal) {
-      for (const told of gate.drain()) record(told);
-      // Losses are marked until the queues are empty, and a mark is an event for every sink: hence rounds.
-      while (!signal?.aborted && [...feeders].some(feeder => feeder.running !== null)) {
-        await settled(
-          [...feeders].map(feeder => feeder.running),
-          signal,
-        );
-      }
-      closed = true;
-      await settled([...feeders].map(feeder => feeder.close(signal)));
-    },
-  };
+  get blocked(): boolean {
+    for (const feeder of this.#feeders) if (feeder.blocked) return true;
+    return false;
+  }
+
+  get counts(): EventCounts {
+    const total = { emitted: this.#seq, dropped: 0, failures: 0 };
+    for (const feeder of this.#feeders) {
+      total.dropped += feeder.dropped;
+      total.failures += feeder.failures;
+    }
+    return total;
+  }
+
+  async close(signal?: AbortSignal): Promise<void> {
+    for (const told of this.#gate.drain()) this.#record(told);
+    // Losses are marked until the queues are empty, and a mark is an event for every sink: hence rounds.
+    for (let running = this.#running(); running.length > 0 && !signal?.aborted; running = this.#running()) {
+      await settled(running, signal);
+    }
+    this.#closed = true;
+    await settled([...this.#feeders].map(feeder => feeder.close(signal)));
+  }
+
+  #record(body: EventBody): void {
+    const raw = numbered(body, ++this.#seq, this.#clock.now());
+    // Redacted here, whole: a sink that cuts a string first would leave half a value.
+    const event = this.#redact ? redactEvent(raw, this.#redact) : raw;
+    for (const feeder of this.#feeders) feeder.push(event);
+  }
+
+  #feed(sink: Sink): Feeder {
+    return new Feeder(sink, (name, loss) => this.#record(dropped(name, loss)), this.#trouble);
+  }
+
+  #running(): Promise<void>[] {
+    return [...this.#feeders].flatMap(feeder => feeder.running ?? []);
+  }
 }
 
-function redactEvent(event: Event, redact: (text: string) => string): Event {
-  return mapText(event, text => {
-    try {
-      return redact(text);
-    } catch {
-      // Nobody can be told why without printing what could not be redacted.
-      return '[withheld]';
-    }
-  });
+/** Spelled out, because a spread of an object of unknown shape is slow and this runs for every request. */
+function numbered(
+  { type, sandbox, network, exec, gateway }: EventBody,
+  seq: number,
+  timestamp: number,
+): Event {
+  if (network !== undefined && exec === undefined && gateway === undefined) {
+    return { type, timestamp, seq, sandbox, network };
+  }
+  return {
+    type,
+    timestamp,
+    seq,
+    sandbox,
+    ...(network && { network }),
+    ...(exec && { exec }),
+    ...(gateway && { gateway }),
+  };
 }
 
 function dropped(name: string, { allowed, denied, firstSeq, lastSeq }: Loss): EventBody {
@@ -135,7 +160,7 @@ function dropped(name: string, { allowed, denied, firstSeq, lastSeq }: Loss): Ev
 }
 
 /** Waits until all have settled or `signal` fires. Never rejects. */
-async function settled(work: readonly (Promise<void> | null)[], signal?: AbortSignal): Promise<void> {
+async function settled(work: readonly Promise<void>[], signal?: AbortSignal): Promise<void> {
   const all = Promise.allSettled(work);
   if (signal === undefined) {
     await all;

@@ -1,0 +1,70 @@
+/**
+ * An event without the values of secrets: `redact` over every string that somebody else may have had a hand in.
+ *
+ * Pure. An event in which nothing was found, which is nearly every one, is given back as it is.
+ */
+import type { Event, ExecEvent, GatewayFact, NetworkEvent } from './event.js';
+
+export type RedactText = (text: string) => string;
+
+/** Stands for a text whose redaction failed: nobody can be told why without printing it. */
+const WITHHELD = '[withheld]';
+
+export function redactEvent(event: Event, redact: RedactText): Event {
+  const clean: RedactText = text => {
+    try {
+      return redact(text);
+    } catch {
+      // The text may hold a value, and the reason may quote the text.
+      return WITHHELD;
+    }
+  };
+  const { network, exec, gateway } = event;
+  return changed(event, {
+    sandbox: orNull(event.sandbox, clean),
+    ...(network && { network: redactNetwork(network, clean) }),
+    ...(exec && { exec: redactExec(exec, clean) }),
+    ...(gateway && { gateway: redactFact(gateway, clean) }),
+  });
+}
+
+function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
+  const { block_reason } = network;
+  return changed(network, {
+    flow: orNull(network.flow, clean),
+    request: orNull(network.request, clean),
+    method: clean(network.method),
+    url: clean(network.url),
+    host: clean(network.host),
+    ...(block_reason !== undefined && { block_reason: clean(block_reason) }),
+    reason: orNull(network.reason, clean),
+    rule: orNull(network.rule, clean),
+    destination: orNull(network.destination, clean),
+    protocol: clean(network.protocol),
+    secrets: redactList(network.secrets, clean),
+  });
+}
+
+function redactExec(exec: ExecEvent, clean: RedactText): ExecEvent {
+  return changed(exec, { command: redactList(exec.command, clean) });
+}
+
+function redactFact(fact: GatewayFact, clean: RedactText): GatewayFact {
+  return changed(fact, { message: clean(fact.message), detail: redactList(fact.detail, clean) });
+}
+
+function redactList(list: readonly string[], clean: RedactText): readonly string[] {
+  if (list.length === 0) return list;
+  const cleaned = list.map(clean);
+  return cleaned.every((text, index) => text === list[index]) ? list : cleaned;
+}
+
+function orNull(text: string | null, clean: RedactText): string | null {
+  return text === null ? null : clean(text);
+}
+
+/** `record` with the fields of `update`; `record` itself if none differs. */
+function changed<T extends object>(record: T, update: Partial<T>): T {
+  for (const key in update) if (update[key] !== record[key]) return { ...record, ...update };
+  return record;
+}
