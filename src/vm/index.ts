@@ -1,4 +1,5 @@
 /** The sandbox core's public face. */
 export type { Bind, CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from './command.js';
 export { startCommand } from './process/command.js';
-export { type Trust, trustFor } from './trust.js';
+export { trustFor } from './trust/host-trust.js';
+export type { Trust } from './trust/trust.js';

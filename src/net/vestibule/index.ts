@@ -15,6 +15,7 @@ import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 export { ANY_PORT, type PortRange } from './ports.js';
 export { type Refusal, refusalKind } from './refusals.js';
 export { keepDescriptors } from './syscalls.js';
+export { findPackageManager, findProgram, findTools, SYSTEM_PATH, type Tools } from './tools.js';
 export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 /**
