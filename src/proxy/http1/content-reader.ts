@@ -4,7 +4,7 @@
  */
 import { type Duplex, Readable } from 'node:stream';
 import type { HeaderList } from '../../core/headers.js';
-import { type BodyDecoder, type BodyFault, joined } from './body.js';
+import { type BodyDecoder, type BodyFault, type Decoded, joined, NO_BYTES } from './body.js';
 import type { Deadline } from './deadline.js';
 
 /** Bytes that may wait in the stream before the socket is paused. */
@@ -27,7 +27,7 @@ export interface ContentOwner {
 
 export class ContentReader {
   readonly stream: Readable;
-  /** Bytes on the wire so far, framing included. */
+  /** Bytes that were pushed so far, framing included. */
   wireBytes = 0;
   readonly #decoder: BodyDecoder;
   readonly #owner: ContentOwner;
@@ -65,8 +65,12 @@ export class ContentReader {
       this.#owner.contentFaulty(decoded.error);
       return;
     }
-    const { pieces, done, rest } = decoded.value;
-    this.wireBytes += bytes.length - rest.length;
+    this.wireBytes += bytes.length - decoded.value.rest.length;
+    this.accept(decoded.value);
+  }
+
+  /** Takes what the decoder has made of bytes that came before there was a stream. */
+  accept({ pieces, done, rest }: Decoded): void {
     const wantsMore = pieces.length === 0 || this.stream.push(joined(pieces));
     if (done) {
       this.#finish(rest);
@@ -87,7 +91,7 @@ export class ContentReader {
       this.#owner.contentFaulty('truncated-content');
       return;
     }
-    this.#finish(Buffer.alloc(0));
+    this.#finish(NO_BYTES);
   }
 
   /** Ends the stream with `error`: its reader sees a truncation. */

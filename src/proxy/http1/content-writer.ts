@@ -11,10 +11,8 @@ export interface ContentSink {
   readonly socket: Duplex;
   /** Counts bytes as they are written. */
   wrote(bytes: number): void;
-  /** The socket takes no more for now. */
+  /** The socket takes no more until its next `drain`. */
   stalled(): void;
-  /** It takes more again. */
-  flowing(): void;
 }
 
 export interface WrittenContent {
@@ -112,7 +110,6 @@ class ContentWriter {
   }
 
   readonly #drained = (): void => {
-    this.#sink.flowing();
     this.#content.body.resume();
   };
 

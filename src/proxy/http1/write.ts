@@ -73,3 +73,12 @@ export function emitChunkSize(bytes: number): string {
 export function emitLastChunk(trailers: HeaderList, code: GatewayErrorCode): string {
   return `0\r\n${emitFields(trailers, code)}\r\n`;
 }
+
+/** Text is Latin-1 on both sides of the bytes. */
+export function joinedText(before: string, body: Uint8Array, after: string): Buffer {
+  const whole = Buffer.allocUnsafe(before.length + body.length + after.length);
+  whole.write(before, 'latin1');
+  whole.set(body, before.length);
+  if (after !== '') whole.write(after, before.length + body.length, 'latin1');
+  return whole;
+}

@@ -1,0 +1,301 @@
+/**
+ * The state of one connection from a sandbox: which bytes are a head, whose the content is, when it ends.
+ *
+ * A shell: socket events in, writes out.
+ */
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import { type Authority, authorityText } from '../../core/authority.js';
+import type { Clock } from '../../core/clock.js';
+import { GatewayError } from '../../core/errors.js';
+import { NO_HEADERS } from '../../core/headers.js';
+import { NO_BODY } from '../exchange.js';
+import { AuthorityReader } from './authority.js';
+import type { BodyFault } from './body.js';
+import { type ContentOwner, ContentReader } from './content-reader.js';
+import { Deadline } from './deadline.js';
+import { type RequestFaultCode, requestFault } from './fault.js';
+import { type ArrivedRequest, claimOf, type IntakeStep, RequestIntake } from './request-intake.js';
+import { ServerExchange, type ServerLine } from './server-exchange.js';
+import type { ClaimedRequest, ServerLimits, ServerOptions } from './server-options.js';
+import { emitResponseHead } from './write.js';
+
+export class ServerConnection implements ServerLine, ContentOwner {
+  readonly socket: Duplex;
+  readonly deadline: Deadline;
+  readonly idleMs: number;
+  readonly #options: ServerOptions;
+  readonly #limits: ServerLimits;
+  readonly #intake: RequestIntake;
+  readonly #writeDeadline: Deadline;
+  /** `exchange`: a request is being served. `closing`: input is discarded. `gone`: closed, or somebody else's. */
+  #phase: 'head' | 'exchange' | 'closing' | 'gone' = 'head';
+  #exchange: ServerExchange | null = null;
+  #content: ContentReader | null = null;
+  #inputEnded = false;
+  #controller: AbortController | null = null;
+  #gone: GatewayError | null = null;
+  #resolve: () => void = () => {};
+
+  constructor(socket: Duplex, options: ServerOptions, limits: ServerLimits, clock: Clock) {
+    this.socket = socket;
+    this.idleMs = limits.contentIdleMs;
+    this.#options = options;
+    this.#limits = limits;
+    const { fields, contentBytes } = limits;
+    const authorities = new AuthorityReader(options);
+    this.#intake = new RequestIntake(
+      { facts: options, authorities, maxFields: fields, contentBytes },
+      limits,
+    );
+    this.deadline = new Deadline(clock, () => this.#expired());
+    this.#writeDeadline = new Deadline(clock, () => socket.destroy());
+  }
+
+  run(): Promise<void> {
+    return new Promise(resolve => {
+      this.#resolve = resolve;
+      // `close` follows every error and says all there is to say.
+      this.socket.on('error', () => {});
+      this.socket.on('close', this.#onClose);
+      this.socket.on('data', this.#onData).on('end', this.#onEnd).on('drain', this.#onDrain);
+      this.deadline.set(this.#limits.keepAliveMs);
+    });
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#phase === 'closing') return;
+    if (this.#phase === 'exchange') {
+      this.#takeDuringExchange(chunk);
+      return;
+    }
+    if (this.#intake.idle) this.deadline.set(this.#limits.headMs);
+    this.#intake.unread.append(chunk);
+    this.#take(this.#intake.read());
+  };
+
+  /** Content of the request, or the next request: that one waits, and the sandbox with it. */
+  #takeDuringExchange(chunk: Buffer): void {
+    if (this.#content !== null) {
+      this.#content.push(chunk);
+      return;
+    }
+    if (this.#exchange?.discardsContent) return;
+    this.#intake.unread.append(chunk);
+    this.socket.pause();
+  }
+
+  #take(step: IntakeStep): void {
+    if (step.kind === 'request') this.#begin(step);
+    else if (step.kind === 'connect') this.#connect(step.authority, step.headBytes);
+    else if (step.kind === 'fault') this.#fault(step.code, step.claimed);
+    else if (this.#inputEnded) this.#inputCutShort();
+  }
+
+  #begin({ head, persistent, content }: ArrivedRequest): void {
+    this.deadline.clear();
+    this.#phase = 'exchange';
+    let reader: ContentReader | null = null;
+    if (content.kind === 'open') {
+      reader = new ContentReader(content.decoder, this);
+      this.#content = reader;
+      // Nothing yet is not a first piece: the stream would ask for more before its reader does.
+      if (content.first !== null) reader.accept(content.first);
+    }
+    this.#exchange = new ServerExchange(this, head, persistent, content, reader);
+    void this.#serve(this.#exchange);
+  }
+
+  async #serve(exchange: ServerExchange): Promise<void> {
+    try {
+      await this.#options.onExchange(exchange);
+    } catch {
+      // The handler reports its own failures; what is left to do for the sandbox is to end the exchange, below.
+    }
+    if (!exchange.ended) exchange.abort();
+    if (this.#phase === 'exchange' && this.#exchange === exchange) this.#next();
+  }
+
+  #next(): void {
+    this.#exchange = null;
+    this.#content = null;
+    this.#phase = 'head';
+    this.deadline.set(this.#intake.idle ? this.#limits.keepAliveMs : this.#limits.headMs);
+    if (!this.#intake.idle) this.#take(this.#intake.read());
+    else if (this.#inputEnded) this.#close();
+    if (this.#isOurs() && this.socket.isPaused()) this.socket.resume();
+  }
+
+  #isOurs(): boolean {
+    return this.#phase !== 'gone';
+  }
+
+  #connect(authority: Authority, headBytes: number): void {
+    const { onConnect } = this.#options;
+    if (onConnect === undefined) {
+      this.#fault('method-not-supported', { method: 'CONNECT', target: authorityText(authority), host: '' });
+      return;
+    }
+    this.#phase = 'exchange';
+    this.deadline.clear();
+    const request = {
+      authority,
+      headBytes,
+      signal: this.signal,
+      accept: () => {
+        this.socket.write('HTTP/1.1 200 Connection Established\r\n\r\n', 'latin1');
+        return this.detach();
+      },
+      refuse: (status: number, content: Uint8Array) => this.#answerAndClose(status, content, true),
+    };
+    onConnect(request).then(
+      () => this.#phase === 'exchange' && this.socket.destroy(),
+      () => this.socket.destroy(),
+    );
+  }
+
+  readonly #onEnd = (): void => {
+    this.#inputEnded = true;
+    if (this.#phase === 'head') this.#inputCutShort();
+    else if (this.#phase === 'exchange' && this.#content !== null) this.#content.end();
+    else if (this.#phase === 'exchange') this.deadline.set(this.#limits.halfClosedMs);
+  };
+
+  #inputCutShort(): void {
+    if (this.#intake.idle) this.#close();
+    else this.#take(this.#intake.cutShort(false));
+  }
+
+  readonly #onDrain = (): void => this.#writeDeadline.clear();
+
+  readonly #onClose = (): void => {
+    const error = new GatewayError('CLIENT_ABORTED', 'the sandbox went away');
+    this.#phase = 'gone';
+    this.deadline.close();
+    this.#writeDeadline.close();
+    this.#break(error);
+    this.#resolve();
+  };
+
+  #expired(): void {
+    if (this.#phase === 'closing') this.socket.destroy();
+    else if (this.#phase === 'head') this.#headExpired();
+    else if (this.#content !== null) this.#fault('slow-content', null);
+    else if (this.#inputEnded && this.#exchange?.answering !== true) this.socket.destroy();
+  }
+
+  #headExpired(): void {
+    if (this.#intake.idle) this.#close();
+    else this.#take(this.#intake.cutShort(true));
+  }
+
+  /** Answers what is no request, and ends the connection: what follows has no certain beginning. */
+  #fault(code: RequestFaultCode, claimed: ClaimedRequest | null): void {
+    if (this.#phase === 'closing' || this.#phase === 'gone') return;
+    const exchange = this.#exchange;
+    const fault = requestFault(code);
+    const content = this.#options.onFault({
+      ...fault,
+      claimed: claimed ?? (exchange === null ? null : claimOf(exchange.request.head)),
+      inExchange: exchange !== null,
+    });
+    this.#phase = 'closing';
+    const cannotAnswer = exchange?.answering === true || exchange?.ended === true;
+    this.#break(new GatewayError('CLIENT_PROTOCOL', `the request is not valid: ${code}`));
+    if (cannotAnswer) this.socket.destroy();
+    else this.#answerAndClose(fault.status, content, claimed?.method !== 'HEAD');
+  }
+
+  #answerAndClose(status: number, content: Uint8Array | null, withContent: boolean): void {
+    const body = content ?? NO_BODY;
+    const headers = body.length > 0 ? ([['Content-Type', 'application/json']] as const) : NO_HEADERS;
+    const framing = { kind: 'length', bytes: body.length } as const;
+    const head = emitResponseHead(status, '', headers, framing, 'Connection: close\r\n');
+    this.socket.write(withContent ? Buffer.concat([Buffer.from(head, 'latin1'), body]) : head, 'latin1');
+    this.#close();
+  }
+
+  /** Ends our side, and reads on for a moment: a reset would take the answer from under the sandbox. */
+  #close(): void {
+    this.#phase = 'closing';
+    this.#intake.unread.take();
+    this.deadline.set(this.#limits.lingerMs);
+    this.socket.end();
+    this.socket.resume();
+  }
+
+  /** Whoever still works for this connection is told why it stops. */
+  #break(error: GatewayError): void {
+    this.#gone ??= error;
+    this.#exchange?.fail(error);
+    this.#content?.fail(error);
+    this.#controller?.abort(this.#gone);
+  }
+
+  // What a ServerExchange asks of its line.
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#gone !== null) this.#controller.abort(this.#gone);
+    }
+    return this.#controller.signal;
+  }
+
+  get mayPersist(): boolean {
+    return !this.#inputEnded || this.#intake.unread.length > 0;
+  }
+
+  stalled(): void {
+    this.#writeDeadline.set(this.idleMs);
+  }
+
+  answered(persists: boolean): void {
+    if (!persists && this.#phase === 'exchange') this.#close();
+  }
+
+  truncate(closeDelimited: boolean): void {
+    // Where the end of the connection is the end of the content, only a reset tells it from a truncation.
+    if (closeDelimited && this.socket instanceof Socket && !(this.socket instanceof TLSSocket)) {
+      this.socket.resetAndDestroy();
+    } else {
+      this.socket.destroy();
+    }
+  }
+
+  detach(): Duplex {
+    this.#phase = 'gone';
+    this.deadline.close();
+    this.#writeDeadline.close();
+    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('drain', this.#onDrain).pause();
+    const rest = this.#intake.unread.take();
+    if (rest.length > 0 && this.socket.readableEnded) this.socket.destroy();
+    else if (rest.length > 0) this.socket.unshift(rest);
+    this.#resolve();
+    return this.socket;
+  }
+
+  // What a ContentReader asks of its owner.
+
+  contentDone(rest: Buffer): void {
+    this.#content = null;
+    if (rest.length > 0) this.#intake.unread.append(rest);
+    else this.socket.resume();
+  }
+
+  contentFaulty(fault: BodyFault | 'truncated-content'): void {
+    this.#fault(fault, null);
+  }
+
+  /** The answer does not need the rest. The connection ends with it; until then the rest is read and forgotten. */
+  contentAbandoned(): void {
+    this.#content = null;
+    this.deadline.clear();
+    this.socket.resume();
+  }
+
+  contentWanted(): void {
+    this.#exchange?.invite();
+  }
+}
