@@ -1,12 +1,17 @@
 /** Which adapter asks the cases of which corpus file, by the file's `meta.name`. */
 import type { CorpusAdapter } from '../support/corpus/case.js';
+import { dnsAdapter } from '../support/corpus/dns-cases.js';
 import { eventAdapter } from '../support/corpus/event-cases.js';
+import { domainAdapter, ssrfAdapter } from '../support/corpus/policy-adapter.js';
 
 type Entry = CorpusAdapter | { readonly reason: string };
 
 const LATER = 'its part of the gateway is not there yet';
 
 const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
+  ['dns', dnsAdapter],
+  ['domain-match', domainAdapter],
+  ['ssrf-hosts', ssrfAdapter],
   ['events', eventAdapter],
   ['scripts', { reason: LATER }],
   ['frames', { reason: LATER }],
