@@ -25,6 +25,7 @@ export class AuthorityReader {
   readonly #facts: ConnectionFacts;
   #lastText: string | null = null;
   #last: Result<Authority, RequestFaultCode> = err('no-host');
+  #lastFault: RequestFaultCode | null = null;
 
   constructor(facts: ConnectionFacts) {
     this.#facts = facts;
@@ -35,19 +36,25 @@ export class AuthorityReader {
     if (host === null) return err('no-host');
     if (host !== this.#lastText) {
       this.#lastText = host;
-      this.#last = readHost(host, this.#facts);
+      this.#last = readHost(host, this.#facts.scheme);
+      this.#lastFault = this.#last.ok ? mismatch(this.#last.value, this.#facts) : null;
     }
     const authority = this.#last;
-    if (!authority.ok || named === null) return authority;
-    return sameAuthority(authority.value, named) ? authority : err('host-and-target-differ');
+    if (!authority.ok) return authority;
+    if (named !== null && !sameAuthority(authority.value, named)) return err('host-and-target-differ');
+    return this.#lastFault === null ? authority : err(this.#lastFault);
   }
 }
 
-function readHost(text: string, facts: ConnectionFacts): Result<Authority, RequestFaultCode> {
-  const authority = parseAuthority(text, facts.scheme);
-  if (!authority.ok) return err('bad-host');
-  if (facts.mode === 'proxy' || isOfConnection(authority.value, facts)) return authority;
-  return err(facts.mode === 'tls' ? 'host-not-of-handshake' : 'host-not-of-flow');
+function readHost(text: string, scheme: Scheme): Result<Authority, RequestFaultCode> {
+  const authority = parseAuthority(text, scheme);
+  return authority.ok ? authority : err('bad-host');
+}
+
+/** Why the authority is not one that this connection may ask for, or null. */
+function mismatch(authority: Authority, facts: ConnectionFacts): RequestFaultCode | null {
+  if (facts.mode === 'proxy' || isOfConnection(authority, facts)) return null;
+  return facts.mode === 'tls' ? 'host-not-of-handshake' : 'host-not-of-flow';
 }
 
 function isOfConnection({ host, port }: Authority, { mode, name, target }: ConnectionFacts): boolean {
