@@ -1,0 +1,180 @@
+/** `sallyport run`: one command behind the gateway (shell: signals, the environment, exit codes). */
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import { systemClock } from '../core/clock.js';
+import { errorCode, GatewayError } from '../core/errors.js';
+import type { Sink } from '../events/feeder.js';
+import { openFileSink } from '../events/file-sink.js';
+import { createNarrator } from '../events/human.js';
+import { createGateway, type Gateway, type Sandbox } from '../gateway.js';
+import { flagsLayer, type PolicyFlags } from '../policy/flags.js';
+import { loadPolicy } from '../policy/load.js';
+import type { PolicyDocument } from '../policy/policy.js';
+import { configInvalid } from '../policy/problem.js';
+import { Ca } from '../proxy/tls/ca.js';
+import type { Bind, RunningCommand } from '../vm/index.js';
+import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, type Io } from './io.js';
+import { statePaths } from './paths.js';
+
+export interface RunFlags extends PolicyFlags {
+  readonly policy: readonly string[];
+  readonly upstreamCa: readonly string[];
+  readonly eventLog?: string;
+  readonly quiet: boolean;
+  readonly workdir?: string;
+  readonly bind: readonly string[];
+  readonly roBind: readonly string[];
+  /** False: `--no-fs-isolation`. */
+  readonly fsIsolation: boolean;
+  readonly env: readonly string[];
+  /** True: the sandbox gets only what `--env` names, and what its tools cannot do without. */
+  readonly clearEnv: boolean;
+}
+
+const FORWARDED: readonly NodeJS.Signals[] = [
+  'SIGINT',
+  'SIGTERM',
+  'SIGHUP',
+  'SIGQUIT',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGWINCH',
+];
+
+/** Runs `argv` to its end; resolves to the exit code of this process. */
+export async function runRun(flags: RunFlags, argv: readonly [string, ...string[]], io: Io): Promise<number> {
+  let gateway: Gateway | null = null;
+  const narrator = createNarrator({ colour: io.colour });
+  try {
+    const { layers, literals } = await policyLayers(flags);
+    const paths = statePaths(process.env);
+    const sinks: Sink[] = flags.eventLog === undefined ? [] : [await eventLog(flags.eventLog, io)];
+    gateway = await createGateway({
+      layers,
+      literals,
+      ca: Ca.open({ dir: paths.ca }),
+      upstreamCa: flags.upstreamCa,
+      sinks,
+    });
+    gateway.events.subscribe(event => {
+      const line = narrator.line(event);
+      if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
+    });
+    const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
+    return await runCommand(sandbox, flags, argv, paths.hidden);
+  } catch (error) {
+    io.stderr(`sallyport: ${explain(error)}\n`);
+    return exitCodeOf(error);
+  } finally {
+    await gateway?.close();
+    const summary = narrator.summary();
+    if (summary !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${summary}\n`);
+  }
+}
+
+async function policyLayers(
+  flags: RunFlags,
+): Promise<{ readonly layers: readonly PolicyDocument[]; readonly literals: ReadonlyMap<string, string> }> {
+  const own = flagsLayer(flags);
+  if (!own.ok) throw configInvalid('', own.error);
+  const files = await Promise.all(flags.policy.map(loadPolicy));
+  return { layers: [...files, own.value.document], literals: own.value.literals };
+}
+
+async function eventLog(path: string, io: Io): Promise<Sink> {
+  return await openFileSink({
+    path,
+    clock: systemClock,
+    onTrouble: error => io.stderr(`sallyport: ${error.message}\n`),
+  });
+}
+
+async function runCommand(
+  sandbox: Sandbox,
+  flags: RunFlags,
+  argv: readonly [string, ...string[]],
+  hide: readonly string[],
+): Promise<number> {
+  const workdir = resolve(flags.workdir ?? process.cwd());
+  const command = await sandbox.run({
+    argv,
+    env: environmentOf(flags, process.env),
+    workdir,
+    binds: [
+      ...flags.roBind.map(text => parseBind(text, false)),
+      ...flags.bind.map(text => parseBind(text, true)),
+    ],
+    noFsIsolation: !flags.fsIsolation,
+    hide,
+    stdin: 'inherit',
+    stdout: 'inherit',
+    stderr: 'inherit',
+  });
+  const stop = forwardSignals(command);
+  try {
+    const { code } = await command.exit;
+    return code;
+  } finally {
+    stop();
+  }
+}
+
+/** Signals reach the command, not us: it decides what an interrupt means, and we end when it has. */
+function forwardSignals(command: RunningCommand): () => void {
+  const handlers = FORWARDED.map(signal => {
+    const forward = (): void => command.kill(signal);
+    process.on(signal, forward);
+    return { signal, forward };
+  });
+  return () => {
+    for (const { signal, forward } of handlers) process.off(signal, forward);
+  };
+}
+
+/** `HOST` or `HOST:SANDBOX`. */
+function parseBind(text: string, writable: boolean): Bind {
+  const [source = '', target = source, ...rest] = text.split(':');
+  if (source === '' || target === '' || rest.length > 0) {
+    const flag = writable ? '--bind' : '--ro-bind';
+    throw new GatewayError('CONFIG_INVALID', `${flag}: '${text}' is not PATH or PATH:PATH-IN-SANDBOX`);
+  }
+  return { source: resolve(source), target: resolve(target), writable };
+}
+
+const ALWAYS: ReadonlySet<string> = new Set([
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'TERM',
+  'LANG',
+  'TZ',
+]);
+
+function environmentOf(
+  { env, clearEnv }: RunFlags,
+  own: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const base = Object.entries(own).filter(
+    ([name]) => !clearEnv || ALWAYS.has(name) || name.startsWith('LC_'),
+  );
+  const given = env.map((text): [string, string | undefined] => {
+    const at = text.indexOf('=');
+    return at < 0 ? [text, own[text]] : [text.slice(0, at), text.slice(at + 1)];
+  });
+  return Object.fromEntries([...base, ...given]);
+}
+
+function exitCodeOf(error: unknown): number {
+  const code = errorCode(error);
+  if (code === 'COMMAND_NOT_FOUND') return EXIT_NOT_FOUND;
+  if (code === 'COMMAND_NOT_EXECUTABLE') return EXIT_NOT_EXECUTABLE;
+  return EXIT_OWN_FAILURE;
+}
+
+/** Our own errors are sentences; any other is a bug, told with its place. */
+function explain(error: unknown): string {
+  if (error instanceof GatewayError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,351 @@
+/**
+ * The gateway: the only file that knows all the rooms. Wires them, starts, reloads and closes them (shell: it makes
+ * the run's key and identity, and owns what is open).
+ */
+import { randomBytes } from 'node:crypto';
+import { type Clock, systemClock } from './core/clock.js';
+import { GatewayError } from './core/errors.js';
+import type { LookUp } from './dns/look-up.js';
+import type { Resolver } from './dns/resolver.js';
+import { createDnsRoom, type DnsRoom } from './dns/room.js';
+import { serveDnsTcp, serveDnsUdp } from './dns/serve.js';
+import { createSystemResolver } from './dns/system-resolver.js';
+import { createBus, type EventBus } from './events/bus.js';
+import type { Sink } from './events/feeder.js';
+import type { Flow, SandboxId } from './net/flow.js';
+import { ANY_PORT, openVestibule, type Vestibule } from './net/vestibule/index.js';
+import { GATE_IPV4, GATE_IPV6 } from './net/vestibule/ruleset.js';
+import { allowedPorts, compile } from './policy/compile.js';
+import { decide } from './policy/decide.js';
+import type { Policy, PolicyDocument } from './policy/policy.js';
+import { configInvalid } from './policy/problem.js';
+import { acceptFlow } from './proxy/accept.js';
+import type { Gate, ProxyContext } from './proxy/context.js';
+import { Http1Connection } from './proxy/http1/client.js';
+import { speakProxy } from './proxy/speak.js';
+import type { Ca } from './proxy/tls/ca.js';
+import type { Dialler } from './proxy/upstream/dial.js';
+import { loadTrust, type Trust } from './proxy/upstream/trust.js';
+import { createUpstream, type Upstream } from './proxy/upstream/upstream.js';
+import { sandboxEnvironment } from './secrets/environment.js';
+import { redactText } from './secrets/redact.js';
+import { type Environment, loadSecrets, secretsUnavailable } from './secrets/sources.js';
+import { type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
+import { type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
+
+export interface GatewayOptions {
+  /** The policy's layers, the most general first. */
+  readonly layers: readonly PolicyDocument[];
+  readonly ca: Ca;
+  /** Values given on the command line, by secret. */
+  readonly literals?: ReadonlyMap<string, string>;
+  /** Where `value_from: env` looks. Default: the process's environment. */
+  readonly env?: Environment;
+  /** PEM files whose roots are trusted beside the system's. */
+  readonly upstreamCa?: readonly string[];
+  readonly sinks?: readonly Sink[];
+  /** Told of a sink's troubles. */
+  readonly onTrouble?: (sink: string, error: unknown) => void;
+  /** 32 bytes that placeholders are made with; default: new ones. */
+  readonly placeholderKey?: Uint8Array;
+  /** The outer door's parts, for tests: a resolver, where a connection really goes, what is trusted. */
+  readonly resolver?: Resolver;
+  readonly lookUp?: LookUp;
+  readonly dialler?: Dialler;
+  readonly trust?: Trust;
+  readonly clock?: Clock;
+}
+
+/** One sandbox's traffic, whatever door it comes in by. */
+export interface Admitted {
+  readonly id: SandboxId;
+  readonly dns: DnsRoom;
+  /** Judges and serves one flow to its end. Never rejects. */
+  accept(flow: Flow): Promise<void>;
+  /** The sandbox's environment: placeholders where values were. */
+  environment(env: Environment): Record<string, string>;
+  /** Ends its connections and forgets it. */
+  release(): void;
+}
+
+/** A sandbox of its own behind the vestibule. */
+export interface Sandbox extends AsyncDisposable {
+  readonly id: SandboxId;
+  run(spec: SandboxCommand): Promise<RunningCommand>;
+  close(): Promise<void>;
+}
+
+export type SandboxCommand = Omit<CommandSpec, 'env' | 'files'> & {
+  /** What the command is to have of the caller's environment; secrets become placeholders. */
+  readonly env: Environment;
+};
+
+/** Inside each sandbox, for clients that insist on an HTTP proxy: the gate's own address, this port. */
+export const PROXY_PORT = 3128;
+
+/** Compiles the policy, loads the secrets, starts. Throws `GatewayError`. */
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+  refuseUnsafeProcess(options.env ?? process.env);
+  const policy = compileLayers(options.layers, 1);
+  const [secrets, trust] = await Promise.all([
+    valuesOf(policy, options),
+    options.trust ?? loadTrust(options.upstreamCa ?? []),
+  ]);
+  return new Gateway(options, policy, secrets, trust);
+}
+
+async function valuesOf(
+  policy: Policy,
+  { env = process.env, literals = new Map() }: GatewayOptions,
+): Promise<SecretSet> {
+  const loaded = await loadSecrets(policy.secrets, env, literals);
+  if (!loaded.ok) throw secretsUnavailable(loaded.error);
+  return loaded.value;
+}
+
+function compileLayers(layers: readonly PolicyDocument[], generation: number): Policy {
+  const compiled = compile(layers, { generation });
+  if (!compiled.ok) throw configInvalid(layers.map(layer => layer.source).join(' + '), compiled.error);
+  return compiled.value;
+}
+
+/** What would turn off the gateway's own checks, or open its memory, is no place to keep a secret in (threats C7). */
+function refuseUnsafeProcess(env: Environment): void {
+  const unsafe = [
+    env.NODE_TLS_REJECT_UNAUTHORIZED === '0'
+      ? 'NODE_TLS_REJECT_UNAUTHORIZED=0 turns off certificate checks'
+      : null,
+    /--inspect|--heapsnapshot|--report-on/.test(env.NODE_OPTIONS ?? '')
+      ? 'NODE_OPTIONS opens the memory of the gateway (--inspect, --heapsnapshot-*, --report-*)'
+      : null,
+  ].filter(problem => problem !== null);
+  if (unsafe.length > 0) throw new GatewayError('CONFIG_INVALID', `${unsafe.join('; ')}: unset it`);
+}
+
+/** Made by `createGateway`. */
+export class Gateway implements AsyncDisposable {
+  readonly events: EventBus;
+  readonly #options: GatewayOptions;
+  readonly #clock: Clock;
+  readonly #store: SecretStore;
+  readonly #upstream: Upstream;
+  readonly #lookUp: LookUp;
+  readonly #open = new Map<SandboxId, Tenant>();
+  /** Sees all values, so that no event can hold one. */
+  #censor: SandboxSecrets;
+  #policy: Policy;
+  #secrets: SecretSet;
+  #requests = 0;
+
+  constructor(options: GatewayOptions, policy: Policy, secrets: SecretSet, trust: Trust) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#policy = policy;
+    this.#secrets = secrets;
+    this.#store = new SecretStore(options.placeholderKey ?? randomBytes(32), randomBytes(8).toString('hex'));
+    this.#censor = this.#store.forSandbox(CENSOR, secrets);
+    this.events = createBus({
+      clock: this.#clock,
+      redact: text => redactText(this.#censor, [...this.#censor.entries.keys()], text),
+      sinks: options.sinks ?? [],
+      ...(options.onTrouble && { onTrouble: options.onTrouble }),
+    });
+    const system = createSystemResolver({ servers: () => this.#policy.dns.servers, clock: this.#clock });
+    this.#lookUp = options.lookUp ?? system.lookUp;
+    this.#upstream = createUpstream({
+      resolver: options.resolver ?? system,
+      trust,
+      http1: (socket, { headMs, idleMs }) =>
+        new Http1Connection(socket, { limits: { headMs, contentIdleMs: idleMs } }),
+      clock: this.#clock,
+      ...(options.dialler && { dialler: options.dialler }),
+    });
+    this.events.emit({ type: 'gateway.started', sandbox: null, gateway: { message: 'started', detail: [] } });
+    this.#announce();
+  }
+
+  get policy(): Policy {
+    return this.#policy;
+  }
+
+  /** Lets the traffic of one sandbox in, by whatever door. */
+  admit(id: SandboxId): Admitted {
+    if (this.#open.has(id)) throw new GatewayError('CONFIG_INVALID', `there is a sandbox ${id} already`);
+    const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets));
+    this.#open.set(id, tenant);
+    const gate = (): Gate => ({ policy: this.#policy, secrets: tenant.secrets });
+    const context: ProxyContext = {
+      sandbox: id,
+      gate,
+      emit: this.events.emit,
+      clock: this.#clock,
+      ca: this.#options.ca,
+      upstream: this.#upstream,
+      script: null,
+      recordBlocked: () => this.events.blocked,
+      nextRequestId: () => `r-${++this.#requests}`,
+      closing: tenant.closing.signal,
+    };
+    const dns = this.#dnsRoom(id, gate);
+    return {
+      id,
+      dns,
+      accept: flow => this.#accept(flow, context, dns),
+      environment: env => sandboxEnvironment(tenant.secrets, env),
+      release: () => this.#release(id),
+    };
+  }
+
+  #dnsRoom(sandbox: SandboxId, gate: () => Gate): DnsRoom {
+    return createDnsRoom({
+      sandbox,
+      decide: question => decide(this.#policy, question),
+      emit: this.events.emit,
+      clock: this.#clock,
+      generation: () => this.#policy.generation,
+      settings: () => this.#policy.dns,
+      isPinned: name => this.#policy.addHosts.has(name),
+      secretsIn: text => secretsIn(gate().secrets, text),
+      lookUp: this.#lookUp,
+      ipv6: true,
+    });
+  }
+
+  async #accept(flow: Flow, context: ProxyContext, dns: DnsRoom): Promise<void> {
+    const { address, port } = flow.target;
+    dns.retain(address);
+    try {
+      if (port !== PROXY_PORT || !isGate(address.text)) return await acceptFlow(flow, context);
+      const socket = flow.accept();
+      socket.on('error', () => undefined);
+      await speakProxy(socket, flow, context, inner => acceptFlow(inner, context));
+    } finally {
+      dns.release(address);
+    }
+  }
+
+  /** Opens a sandbox behind the vestibule. Throws `TOOL_MISSING`, `NAMESPACE_DENIED` or `WARDEN_FAILED`. */
+  async openSandbox(id: SandboxId): Promise<Sandbox> {
+    const admitted = this.admit(id);
+    try {
+      const [vestibule, trust] = await Promise.all([
+        this.#vestibule(admitted),
+        trustFor(this.#options.ca.certPem),
+      ]);
+      const tenant = this.#open.get(id);
+      if (tenant !== undefined) tenant.vestibule = vestibule;
+      return {
+        id,
+        run: spec => {
+          const env = admitted.environment(spec.env);
+          const all = new Map([...Object.entries(env), ...trust.env]);
+          return startCommand(vestibule.cell, { ...spec, env: all, files: trust.files });
+        },
+        close: () => this.#closeSandbox(id),
+        [Symbol.asyncDispose]: () => this.#closeSandbox(id),
+      };
+    } catch (error) {
+      admitted.release();
+      throw error;
+    }
+  }
+
+  #vestibule({ id, dns, accept }: Admitted): Promise<Vestibule> {
+    return openVestibule({
+      sandbox: id,
+      allowedPorts: portsOf(this.#policy),
+      nameOf: address => dns.nameOf(address),
+      onFlow: flow => void accept(flow),
+      onDnsTcp: flow => void serveDnsTcp(flow.accept(), dns),
+      onDnsUdp: socket => void serveDnsUdp(socket, dns),
+    });
+  }
+
+  /** Replaces policy and secrets as one. A failure leaves the old ones, says so in an event, and throws. */
+  async reload(layers: readonly PolicyDocument[]): Promise<void> {
+    try {
+      const policy = compileLayers(layers, this.#policy.generation + 1);
+      const secrets = await valuesOf(policy, this.#options);
+      this.#policy = policy;
+      this.#secrets = secrets;
+      this.#censor = this.#store.forSandbox(CENSOR, secrets);
+      for (const [id, tenant] of this.#open) {
+        tenant.secrets = this.#store.forSandbox(id, secrets);
+        await tenant.vestibule?.reloadPorts(portsOf(policy));
+      }
+      this.#announce();
+    } catch (error) {
+      const detail = error instanceof GatewayError ? [error.message] : [];
+      this.events.emit({
+        type: 'policy.refused',
+        sandbox: null,
+        gateway: { message: 'the old policy stays', detail },
+      });
+      throw error;
+    }
+  }
+
+  #announce(): void {
+    const { generation, warnings } = this.#policy;
+    const message = `policy ${generation} is in force`;
+    this.events.emit({ type: 'policy.loaded', sandbox: null, gateway: { message, detail: warnings } });
+  }
+
+  #release(id: SandboxId): void {
+    this.#open.get(id)?.closing.abort();
+    this.#open.delete(id);
+    this.#upstream.closeSandbox(id);
+    this.#store.release(id);
+  }
+
+  async #closeSandbox(id: SandboxId): Promise<void> {
+    const vestibule = this.#open.get(id)?.vestibule;
+    this.#release(id);
+    await vestibule?.close();
+  }
+
+  /** Closes every sandbox, then the evidence. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open.keys()].map(id => this.#closeSandbox(id)));
+    this.#upstream.close();
+    this.events.emit({ type: 'gateway.closed', sandbox: null, gateway: { message: 'closed', detail: [] } });
+    await this.events.close(AbortSignal.timeout(EVENTS_CLOSE_MS));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+const CENSOR = '\u0000censor';
+const EVENTS_CLOSE_MS = 5_000;
+
+/** What the gateway holds of one sandbox. */
+class Tenant {
+  readonly id: SandboxId;
+  readonly closing = new AbortController();
+  secrets: SandboxSecrets;
+  vestibule: Vestibule | null = null;
+
+  constructor(id: SandboxId, secrets: SandboxSecrets) {
+    this.id = id;
+    this.secrets = secrets;
+  }
+}
+
+function isGate(address: string): boolean {
+  return address === GATE_IPV4 || address === GATE_IPV6;
+}
+
+function portsOf(policy: Policy): readonly { from: number; to: number }[] {
+  const ports = allowedPorts(policy);
+  return ports === 'any' ? ANY_PORT : [...ports, { from: PROXY_PORT, to: PROXY_PORT }];
+}
+
+/** Names of the secrets whose placeholder or value stands in `text`. */
+function secretsIn(secrets: SandboxSecrets, text: string): readonly string[] {
+  if (secrets.empty) return [];
+  const { watch } = secrets;
+  const { hits } = watch.look(Buffer.from(text, 'latin1'), () => true);
+  return [...new Set(hits.map(hit => watch.mark(hit).subject.secret))];
+}

@@ -1,0 +1,209 @@
+/**
+ * The door's inside: what one flow speaks, whether that may be, and who reads it from here on.
+ *
+ * A flow to an address that our resolver did not give out is not refused for that alone: a name that the bytes
+ * show (SNI, Host) is decided, and dialled, whatever the address was. Bytes that show no name are judged by the
+ * address.
+ */
+import type { Duplex } from 'node:stream';
+import { errorCode } from '../core/errors.js';
+import type { Hostname } from '../core/host.js';
+import type { Flow } from '../net/flow.js';
+import { decide } from '../policy/decide.js';
+import type { Deny, Verdict } from '../policy/question.js';
+import type { ProxyContext } from './context.js';
+import { type FlowTrace, startFlowTrace } from './flow-trace.js';
+import { peek } from './peek.js';
+import { speakHttp, speakTls } from './speak.js';
+import { ALERT, type Alert, alertOf } from './tls/alert.js';
+import type { ClientHello, HelloFault } from './tls/client-hello.js';
+import { readClientHello } from './tls/hello-reader.js';
+import { sniff } from './tls/sniff.js';
+import { refuseTls } from './tls/terminate.js';
+import { splice } from './tunnel.js';
+
+/** How long a client may keep silent where opaque bytes are allowed: then the server is to speak first. */
+const SERVER_FIRST_MS = 300;
+/** How long a client may take to show what it speaks. */
+const FIRST_BYTES_MS = 10_000;
+
+/** Judges and serves one flow to its end. Never rejects. */
+export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<void> {
+  const trace = startFlowTrace(flow, context);
+  const verdict = decide(context.gate().policy, { ask: 'open', host: flow.host, target: flow.target });
+  if (!verdict.allow && !mayShowName(verdict)) {
+    trace.refused(verdict.reason, verdict.rule, verdict.hint);
+    flow.refuse();
+    return;
+  }
+  const socket = flow.accept();
+  // Every socket needs one: an unheard 'error' would end the gateway (threats T12).
+  socket.on('error', () => undefined);
+  try {
+    await new Entrance(flow, socket, verdict, trace, context).enter();
+    trace.closed(bytesOf(socket), null);
+  } catch (error) {
+    reset(socket);
+    trace.closed(bytesOf(socket), errorCode(error));
+  }
+}
+
+/** Without a policy, nothing that the bytes show could be allowed. */
+function mayShowName(verdict: Deny): boolean {
+  return verdict.reason !== 'no-policy' && verdict.reason !== 'gateway-address';
+}
+
+/** One flow between its first bytes and the reader that it is given to. */
+class Entrance {
+  readonly #flow: Flow;
+  readonly #socket: Duplex;
+  readonly #verdict: Verdict;
+  readonly #trace: FlowTrace;
+  readonly #context: ProxyContext;
+
+  constructor(flow: Flow, socket: Duplex, verdict: Verdict, trace: FlowTrace, context: ProxyContext) {
+    this.#flow = flow;
+    this.#socket = socket;
+    this.#verdict = verdict;
+    this.#trace = trace;
+    this.#context = context;
+  }
+
+  async enter(): Promise<void> {
+    const silenceMs = this.#mayTunnel ? SERVER_FIRST_MS : FIRST_BYTES_MS;
+    const first = await peek(this.#socket, spoken, { silenceMs, deadlineMs: FIRST_BYTES_MS });
+    if (first.kind === 'ended')
+      return this.#refuse('no-bytes', null, 'the client sent nothing that can be read');
+    if (first.kind !== 'judged') return await this.#opaque();
+    const { value } = first;
+    if (value.kind === 'http') return await this.#http();
+    if (value.kind === 'tls') return await this.#tls(value.hello);
+    if (value.kind === 'fault') return this.#refuseHello(value.fault);
+    return await this.#opaque();
+  }
+
+  get #mayTunnel(): boolean {
+    return this.#verdict.allow && this.#verdict.via === 'tunnel';
+  }
+
+  get #rule(): string | null {
+    return this.#verdict.rule;
+  }
+
+  async #http(): Promise<void> {
+    this.#trace.opened(this.#rule);
+    this.#trace.note({ protocol: 'http' });
+    await speakHttp(this.#socket, this.#flow, this.#context);
+  }
+
+  async #tls(hello: ClientHello): Promise<void> {
+    const { serverName } = hello;
+    if (serverName === null) return await this.#tlsWithoutName(hello);
+    const target = this.#flow.target;
+    const verdict = decide(this.#context.gate().policy, { ask: 'tls', host: serverName, target });
+    this.#trace.opened(verdict.rule);
+    this.#trace.note({ host: serverName, protocol: 'tls' });
+    if (!verdict.allow) {
+      this.#trace.tlsRefused(serverName, verdict.reason, verdict.rule, verdict.hint);
+      return this.#alert(ALERT.unrecognizedName);
+    }
+    if (verdict.via === 'tunnel') return await this.#tunnel(serverName);
+    await speakTls(this.#socket, hello, serverName, this.#flow, this.#trace, this.#context);
+  }
+
+  /** Nothing names a host: the address alone is judged, and no secret has an address for its scope. */
+  async #tlsWithoutName(hello: ClientHello): Promise<void> {
+    this.#trace.opened(this.#rule);
+    this.#trace.note({ protocol: 'tls' });
+    const verdict = decide(this.#context.gate().policy, {
+      ask: 'open',
+      host: null,
+      target: this.#flow.target,
+    });
+    if (verdict.allow)
+      return await speakTls(this.#socket, hello, null, this.#flow, this.#trace, this.#context);
+    const hint = 'the handshake names no host (SNI); only an allow_cidr rule for the address could allow it';
+    this.#trace.tlsRefused(this.#flow.target.address.text, 'no-server-name', verdict.rule, hint);
+    this.#alert(ALERT.unrecognizedName);
+  }
+
+  async #opaque(): Promise<void> {
+    const verdict = this.#verdict;
+    if (!verdict.allow) return this.#refuse(verdict.reason, verdict.rule, verdict.hint);
+    if (verdict.via === 'tunnel') {
+      this.#trace.opened(verdict.rule);
+      return await this.#tunnel(this.#flow.host);
+    }
+    const hint = 'the bytes are neither TLS nor HTTP; a rule that names the port lets opaque bytes pass';
+    this.#refuse('not-inspectable', verdict.rule, hint);
+  }
+
+  async #tunnel(name: Hostname | null): Promise<void> {
+    const { context, policy } = { context: this.#context, policy: this.#context.gate().policy };
+    const { address, port } = this.#flow.target;
+    const abort = new AbortController();
+    const stop = (): void => abort.abort();
+    this.#socket.once('close', stop);
+    const { socket, dialled } = await context.upstream.openTunnel(
+      {
+        sandbox: context.sandbox,
+        host: name === null ? { kind: 'ip', address } : { kind: 'name', name },
+        port,
+        decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
+        pin: (name !== null && policy?.addHosts.get(name)) || null,
+      },
+      abort.signal,
+    );
+    this.#socket.off('close', stop);
+    this.#trace.note({ destination: dialled });
+    await splice(this.#socket, socket, context.closing);
+  }
+
+  #refuse(reason: string, rule: string | null, hint: string): void {
+    this.#trace.refused(reason, rule, hint);
+    reset(this.#socket);
+  }
+
+  #refuseHello(fault: HelloFault): void {
+    this.#trace.opened(this.#rule);
+    this.#trace.tlsRefused(
+      this.#flow.target.address.text,
+      fault,
+      null,
+      `the ClientHello is refused: ${fault}`,
+    );
+    this.#alert(alertOf(fault));
+  }
+
+  #alert(alert: Alert): void {
+    refuseTls(this.#socket, alert);
+  }
+}
+
+type Spoken =
+  | { readonly kind: 'http' }
+  | { readonly kind: 'tls'; readonly hello: ClientHello }
+  | { readonly kind: 'fault'; readonly fault: HelloFault }
+  | { readonly kind: 'opaque' };
+
+function spoken(bytes: Buffer): Spoken | null {
+  const sniffed = sniff(bytes);
+  if (sniffed === 'incomplete') return null;
+  if (sniffed !== 'tls') return { kind: sniffed };
+  const hello = readClientHello(bytes);
+  if (!hello.ok) return { kind: 'fault', fault: hello.error };
+  return hello.value === 'incomplete' ? null : { kind: 'tls', hello: hello.value };
+}
+
+function reset(socket: Duplex): void {
+  if ('resetAndDestroy' in socket && typeof socket.resetAndDestroy === 'function') socket.resetAndDestroy();
+  else socket.destroy();
+}
+
+function bytesOf(socket: Duplex): { received: number; sent: number } {
+  const { bytesRead = 0, bytesWritten = 0 } = socket as Duplex & {
+    bytesRead?: number;
+    bytesWritten?: number;
+  };
+  return { received: bytesRead, sent: bytesWritten };
+}

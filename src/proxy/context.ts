@@ -1,0 +1,68 @@
+/**
+ * What the proxy is given to work with: one context a sandbox. Nothing in here is global, so that two sandboxes share
+ * no pool, placeholder or quota.
+ */
+import type { Clock } from '../core/clock.js';
+import type { Emit, EventType, NetworkEvent } from '../events/event.js';
+import type { Flow, SandboxId } from '../net/flow.js';
+import type { Policy } from '../policy/policy.js';
+import type { SandboxSecrets } from '../secrets/store.js';
+import type { PolicyScript } from './script.js';
+import type { Ca } from './tls/ca.js';
+import type { Upstream } from './upstream/upstream.js';
+
+/** What one sandbox's traffic is judged by. Replaced whole on reload, so that one request sees one policy. */
+export interface Gate {
+  /** Null until a policy has loaded: everything is denied. */
+  readonly policy: Policy | null;
+  readonly secrets: SandboxSecrets;
+}
+
+export interface ProxyContext {
+  readonly sandbox: SandboxId;
+  readonly gate: () => Gate;
+  readonly emit: Emit;
+  readonly clock: Clock;
+  readonly ca: Ca;
+  readonly upstream: Upstream;
+  readonly script: PolicyScript | null;
+  /** Nothing more can be put on record: requests that would carry a secret are refused. */
+  readonly recordBlocked: () => boolean;
+  /** Unique within the gateway: `r-1`, `r-2` … */
+  readonly nextRequestId: () => string;
+  /** Fires when the sandbox's traffic is to end. */
+  readonly closing: AbortSignal;
+}
+
+const BLANK: Omit<NetworkEvent, 'layer' | 'decision'> = {
+  flow: null,
+  request: null,
+  method: '',
+  url: '',
+  host: '',
+  port: 0,
+  status_code: 0,
+  request_bytes: 0,
+  response_bytes: 0,
+  duration_ms: 0,
+  blocked: false,
+  reason: null,
+  rule: null,
+  destination: null,
+  protocol: '',
+  secrets: [],
+  generation: 0,
+};
+
+export type NetworkFacts = Partial<NetworkEvent> & Pick<NetworkEvent, 'layer' | 'decision'>;
+
+/** Emits one network event; what is not given is empty. */
+export function emitNetwork(context: ProxyContext, type: EventType, facts: NetworkFacts): void {
+  const generation = context.gate().policy?.generation ?? 0;
+  context.emit({ type, sandbox: context.sandbox, network: { ...BLANK, generation, ...facts } });
+}
+
+/** The facts of a flow that each of its events carries. */
+export function flowFacts(flow: Flow): Pick<NetworkEvent, 'flow' | 'host' | 'port'> {
+  return { flow: flow.id, host: flow.host ?? flow.target.address.text, port: flow.target.port };
+}

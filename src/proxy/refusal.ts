@@ -1,0 +1,130 @@
+/**
+ * Answers that the gateway itself gives: a refusal that a person can read (RFC 9110 §15.5.4), or the news that an
+ * upstream failed (§15.6). Pure. The text holds what the sandbox said and what the operator wrote, never a value.
+ */
+import { type Authority, authorityText } from '../core/authority.js';
+import { errorCode, type GatewayErrorCode } from '../core/errors.js';
+import type { Deny } from '../policy/question.js';
+import type { Leak } from '../secrets/scan.js';
+import type { Answer } from './exchange.js';
+
+/** The names of the seeds' errors, so that a client can tell a refusal by its kind. */
+export type RefusalError =
+  | 'ErrBlocked'
+  | 'ErrHostNotAllowed'
+  | 'ErrSecretLeak'
+  | GatewayErrorCode
+  | 'ErrBadRequest';
+
+export interface Refusal {
+  readonly status: number;
+  readonly error: RefusalError;
+  /** The code that the event carries too. */
+  readonly reason: string;
+  readonly rule: string | null;
+  readonly host: string;
+  readonly hint: string;
+}
+
+const HOST_REASONS: ReadonlySet<string> = new Set(['no-policy', 'no-rule', 'port-not-allowed']);
+
+export function refusalOfVerdict(verdict: Deny, authority: Authority): Refusal {
+  return {
+    status: 403,
+    error: HOST_REASONS.has(verdict.reason) ? 'ErrHostNotAllowed' : 'ErrBlocked',
+    reason: verdict.reason,
+    rule: verdict.rule,
+    host: authorityText(authority),
+    hint: verdict.hint,
+  };
+}
+
+/** A placeholder, or a value, on its way to where it may not go. Names, never values. */
+export function refusalOfLeak(leaks: readonly Leak[], authority: Authority): Refusal {
+  const places = leaks.map(
+    ({ secret, place, encoding, reason }) => `${secret} in ${place} (${encoding}, ${reason})`,
+  );
+  return {
+    status: 403,
+    error: 'ErrSecretLeak',
+    reason: 'secret-leak',
+    rule: null,
+    host: authorityText(authority),
+    hint: `a placeholder may not go there: ${places.join('; ')}`,
+  };
+}
+
+export function refusalOfScript(reason: string, authority: Authority): Refusal {
+  const host = authorityText(authority);
+  return { status: 403, error: 'ErrBlocked', reason: 'script', rule: 'policy_script', host, hint: reason };
+}
+
+export function refusalOfDns(authority: Authority): Refusal {
+  const hint = 'names are answered by the gateway; use the resolver of the sandbox, not DNS over HTTPS';
+  return refusalOf('dns-over-https', hint, authority);
+}
+
+/** The event log can take no more: what would go out with a secret has to wait until it is on record. */
+export function refusalOfRecord(authority: Authority): Refusal {
+  const hint = 'the event log cannot be written, and a request with a secret must be on record';
+  return { ...refusalOf('EVENTS_FAILED', hint, authority), status: 503 };
+}
+
+function refusalOf(reason: string, hint: string, authority: Authority): Refusal {
+  return { status: 403, error: 'ErrBlocked', reason, rule: null, host: authorityText(authority), hint };
+}
+
+const STATUS_OF_FAILURE: ReadonlyMap<string, number> = new Map([
+  ['UPSTREAM_TIMEOUT', 504],
+  ['LIMIT_EXCEEDED', 429],
+  ['GATEWAY_CLOSED', 503],
+]);
+
+const FAILURES: ReadonlySet<string> = new Set<GatewayErrorCode>([
+  'RESOLVE_FAILED',
+  'UPSTREAM_UNREACHABLE',
+  'UPSTREAM_TIMEOUT',
+  'UPSTREAM_UNTRUSTED',
+  'UPSTREAM_PROTOCOL',
+  'UPSTREAM_TRUNCATED',
+  'LIMIT_EXCEEDED',
+  'GATEWAY_CLOSED',
+]);
+
+/** Something allowed that could not be done. Errors that are not ours say only their code. */
+export function refusalOfError(error: unknown, authority: Authority): Refusal {
+  const code = errorCode(error);
+  const known = FAILURES.has(code);
+  return {
+    status: STATUS_OF_FAILURE.get(code) ?? 502,
+    error: known ? (code as GatewayErrorCode) : 'UPSTREAM_UNREACHABLE',
+    reason: code,
+    rule: null,
+    host: authorityText(authority),
+    hint: known && error instanceof Error ? error.message : 'the upstream could not be reached',
+  };
+}
+
+/** The readable form: `{ error, reason, rule, host, hint }` as JSON. */
+export function refusalContent({ error, reason, rule, host, hint }: Refusal): Uint8Array {
+  return Buffer.from(`${JSON.stringify({ error, reason, rule, host, hint })}\n`);
+}
+
+export function refusalAnswer(refusal: Refusal): Answer {
+  const body = refusalContent(refusal);
+  return {
+    head: {
+      status: refusal.status,
+      reason: '',
+      headers: [
+        ['Content-Type', 'application/json'],
+        ['Cache-Control', 'no-store'],
+      ],
+      framing: { kind: 'length', bytes: body.length },
+      version: '1.1',
+    },
+    body,
+    trailers: () => [],
+    closes: true,
+  };
+}

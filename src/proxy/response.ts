@@ -1,0 +1,131 @@
+/**
+ * The way back: what an upstream said, without what would lead the sandbox around the gateway, and, where a secret
+ * went out, without its value.
+ */
+import { Transform, type TransformCallback } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { GatewayError } from '../core/errors.js';
+import { firstHeader, type HeaderList, withoutHeaders } from '../core/headers.js';
+import { type Redactor, redactFields, redactorFor, redactWhole, redactWire } from '../secrets/redact.js';
+import type { SandboxSecrets } from '../secrets/store.js';
+import type { Answer, Body, Framing } from './exchange.js';
+
+/** HTTP/3 would go past the gateway (RFC 7838); the door drops its packets too. */
+const LEADS_AWAY: ReadonlySet<string> = new Set(['alt-svc']);
+
+/** Fields that would make an answer which cannot be searched: a coded one, or a part of one. */
+const HINDERS_REDACTION: ReadonlySet<string> = new Set(['accept-encoding', 'range', 'if-range', 'a-im']);
+const CONTENT_ENCODING: ReadonlySet<string> = new Set(['content-encoding']);
+
+/** The request's fields when its answer is to be redacted: the content is asked for whole and uncoded. */
+export function askForPlain(headers: HeaderList): HeaderList {
+  return [...withoutHeaders(headers, HINDERS_REDACTION), ['Accept-Encoding', 'identity']];
+}
+
+/** The answer as the sandbox may have it. `redact`: names of the secrets that it could hold. */
+export function answerFor(
+  answer: Answer,
+  method: string,
+  secrets: SandboxSecrets,
+  redact: readonly string[],
+): Answer {
+  const { head } = answer;
+  const cleaned =
+    firstHeader(head.headers, 'alt-svc') === null ? head.headers : withoutHeaders(head.headers, LEADS_AWAY);
+  const redactor = redact.length === 0 ? null : redactorFor(secrets, redact);
+  if (redactor === null) {
+    return cleaned === head.headers ? answer : { ...answer, head: { ...head, headers: cleaned } };
+  }
+  const content = redactContent({ ...answer, head: { ...head, headers: cleaned } }, method, redactor, bytes =>
+    redactWhole(secrets, redact, bytes),
+  );
+  return {
+    head: {
+      ...head,
+      reason: redactWire(secrets, redact, head.reason),
+      headers: redactFields(secrets, redact, content.headers),
+      framing: content.framing,
+    },
+    body: content.body,
+    trailers: () => redactFields(secrets, redact, answer.trailers()),
+  };
+}
+
+interface Content {
+  readonly headers: HeaderList;
+  readonly framing: Framing;
+  readonly body: Body;
+}
+
+function redactContent(
+  { head, body }: Answer,
+  method: string,
+  redactor: Redactor,
+  whole: (bytes: Uint8Array) => Uint8Array,
+): Content {
+  const { headers, framing } = head;
+  if (method === 'HEAD' || head.status === 304) return { headers, framing, body };
+  const coding = firstHeader(headers, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
+  if (coding === 'identity' || coding === '') {
+    if (!(body instanceof Uint8Array)) {
+      return { headers, framing: openFraming(framing), body: piped(body, new Redaction(redactor)) };
+    }
+    const redacted = whole(body);
+    const length: Framing = framing.kind === 'length' ? { kind: 'length', bytes: redacted.length } : framing;
+    return { headers, framing: length, body: redacted };
+  }
+  // The upstream coded it although we asked for identity.
+  const decoder = decoderOf(coding);
+  const decoded = body instanceof Uint8Array ? decoder : piped(body, decoder);
+  if (body instanceof Uint8Array) decoder.end(body);
+  const plain = withoutHeaders(headers, CONTENT_ENCODING);
+  return { headers: plain, framing: openFraming(framing), body: piped(decoded, new Redaction(redactor)) };
+}
+
+/** A placeholder has another length than its value. */
+function openFraming(framing: Framing): Framing {
+  return framing.kind === 'length' ? { kind: 'chunked' } : framing;
+}
+
+function decoderOf(coding: string): Transform {
+  switch (coding) {
+    case 'gzip':
+    case 'x-gzip':
+      return createGunzip();
+    case 'deflate':
+      return createInflate();
+    case 'br':
+      return createBrotliDecompress();
+    default:
+      throw new GatewayError(
+        'UPSTREAM_PROTOCOL',
+        'the answer is coded in a way that cannot be searched for a secret',
+      );
+  }
+}
+
+function piped<T extends Transform>(from: NodeJS.ReadableStream, to: T): T {
+  // A failure destroys `to`, and its reader sees that.
+  pipeline(from, to).catch(() => undefined);
+  return to;
+}
+
+class Redaction extends Transform {
+  readonly #redactor: Redactor;
+
+  constructor(redactor: Redactor) {
+    super({ readableHighWaterMark: 262_144, writableHighWaterMark: 262_144 });
+    this.#redactor = redactor;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    const bytes = this.#redactor.push(chunk);
+    done(null, bytes.length > 0 ? bytes : undefined);
+  }
+
+  override _flush(done: TransformCallback): void {
+    const rest = this.#redactor.end();
+    done(null, rest.length > 0 ? rest : undefined);
+  }
+}

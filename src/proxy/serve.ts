@@ -1,0 +1,227 @@
+/**
+ * The corridor: what happens to one request, whatever its version, and the order in which it happens.
+ *
+ * decide → script → decide again → substitute → dial by the decided name (each address is a question) → verify →
+ * answer through redaction → one event. Nothing else in the gateway sends a request.
+ */
+import { authorityText } from '../core/authority.js';
+import { errorCode, GatewayError } from '../core/errors.js';
+import { firstHeader } from '../core/headers.js';
+import type { Flow } from '../net/flow.js';
+import { decide } from '../policy/decide.js';
+import type { Allow, Verdict } from '../policy/question.js';
+import type { Leak } from '../secrets/scan.js';
+import { type Departing, substitute } from '../secrets/substitute.js';
+import { type Guarded, guardBody } from './body-guard.js';
+import type { Gate, ProxyContext } from './context.js';
+import type { Exchange, RequestHead, UpstreamAnswer } from './exchange.js';
+import {
+  type Refusal,
+  refusalAnswer,
+  refusalOfDns,
+  refusalOfError,
+  refusalOfLeak,
+  refusalOfRecord,
+  refusalOfScript,
+  refusalOfVerdict,
+} from './refusal.js';
+import { answerFor, askForPlain } from './response.js';
+import type { ScriptAnswer } from './script.js';
+import { startTrace, type Trace } from './trace.js';
+import { splice } from './tunnel.js';
+
+/** Serves one exchange to its end. Never rejects: whatever goes wrong becomes an answer and an event. */
+export async function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
+  const trace = startTrace(exchange, flow, context);
+  // One snapshot: a reload in the middle does not give this request two policies.
+  const gate = context.gate();
+  try {
+    const judged = await judge(exchange, gate, context);
+    if (judged.kind === 'refused') return await refuse(exchange, trace, judged.refusal, judged.leaks);
+    if (judged.kind === 'answered') return await answerOfScript(exchange, trace, judged.answer);
+    await relay({ exchange, trace, gate, context, ...judged });
+  } catch (error) {
+    await fail(exchange, trace, error);
+  }
+}
+
+interface Departure {
+  readonly kind: 'departs';
+  readonly head: RequestHead;
+  readonly verdict: Allow;
+  readonly substitution: Departing;
+  readonly guarded: Guarded;
+}
+
+type Judged =
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly leaks: readonly Leak[] }
+  | { readonly kind: 'answered'; readonly answer: Extract<ScriptAnswer, { kind: 'respond' }> }
+  | Departure;
+
+/** decide → script → decide again → substitute. Nothing has left yet. */
+async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Promise<Judged> {
+  const scripted = await decideAndScript(exchange.request.head, gate, context);
+  if (scripted.kind !== 'allowed') return scripted;
+  const { head, verdict } = scripted;
+  if (isDnsMessage(head)) return refused(refusalOfDns(head.authority));
+  const substitution = substitute(gate.secrets, { ...head, inScope: verdict.secrets });
+  if (!substitution.ok) return refused(refusalOfLeak(substitution.leaks, head.authority), substitution.leaks);
+  if (substitution.used.length > 0 && context.recordBlocked())
+    return refused(refusalOfRecord(head.authority));
+  const guarded = await guardBody(exchange.request, gate.secrets, substitution.scope);
+  const leak = guarded.leak();
+  if (leak !== null) return refused(refusalOfLeak([leak], head.authority), [leak]);
+  return { kind: 'departs', head, verdict, substitution, guarded };
+}
+
+type Scripted =
+  | { readonly kind: 'allowed'; readonly head: RequestHead; readonly verdict: Allow }
+  | Exclude<Judged, Departure>;
+
+async function decideAndScript(head: RequestHead, gate: Gate, context: ProxyContext): Promise<Scripted> {
+  const verdict = decideRequest(head, gate);
+  if (!verdict.allow) return refused(refusalOfVerdict(verdict, head.authority));
+  if (context.script === null) return { kind: 'allowed', head, verdict };
+  const answer = await context.script.onRequest(head);
+  switch (answer.kind) {
+    case 'allow':
+      return { kind: 'allowed', head, verdict };
+    case 'deny':
+      return refused(refusalOfScript(answer.reason, head.authority));
+    case 'respond':
+      return { kind: 'answered', answer };
+    case 'rewrite': {
+      const rewritten = { ...head, path: answer.path, headers: answer.headers };
+      const again = decideRequest(rewritten, gate);
+      if (!again.allow) return refused(refusalOfVerdict(again, head.authority));
+      return { kind: 'allowed', head: rewritten, verdict: again };
+    }
+  }
+}
+
+function decideRequest({ authority, method, path }: RequestHead, { policy }: Gate): Verdict {
+  return decide(policy, { ask: 'request', authority, method, path });
+}
+
+function refused(refusal: Refusal, leaks: readonly Leak[] = []): Judged & { kind: 'refused' } {
+  return { kind: 'refused', refusal, leaks };
+}
+
+/** DNS over HTTPS (RFC 8484) would be a resolver beside ours. */
+function isDnsMessage({ headers }: RequestHead): boolean {
+  const dns = 'application/dns-message';
+  return (
+    firstHeader(headers, 'content-type')?.toLowerCase().includes(dns) === true ||
+    firstHeader(headers, 'accept')?.toLowerCase().includes(dns) === true
+  );
+}
+
+interface Relay extends Omit<Departure, 'kind'> {
+  readonly exchange: Exchange;
+  readonly trace: Trace;
+  readonly gate: Gate;
+  readonly context: ProxyContext;
+}
+
+/** dial → verify → send → answer through redaction → one event. */
+async function relay(relay: Relay): Promise<void> {
+  const { exchange, trace, gate, context, head, verdict, substitution, guarded } = relay;
+  trace.note({ rule: verdict.rule, secrets: substitution.used });
+  for (const { secret, place } of substitution.left) trace.left(secret, place);
+  let answer: UpstreamAnswer;
+  try {
+    answer = await depart(relay);
+  } catch (error) {
+    const leak = guarded.leak();
+    if (leak === null) throw error;
+    return await refuse(exchange, trace, refusalOfLeak([leak], head.authority), [leak]);
+  }
+  trace.note({ destination: answer.dialled });
+  const redacted = answerFor(answer, head.method, gate.secrets, substitution.redact);
+  if (answer.upgraded !== null) {
+    const raw = exchange.upgrade(redacted.head.headers);
+    raw.on('error', () => undefined);
+    await splice(raw, answer.upgraded, context.closing);
+    return trace.done(101);
+  }
+  try {
+    await exchange.respond(redacted);
+  } catch (error) {
+    const leak = guarded.leak();
+    if (leak !== null) trace.leaked([leak]);
+    return trace.failed(errorCode(error), 'the answer did not reach its end', answer.head.status);
+  }
+  trace.done(answer.head.status);
+}
+
+function depart({ exchange, gate, context, head, substitution, guarded }: Relay): Promise<UpstreamAnswer> {
+  const { policy } = gate;
+  const { authority } = head;
+  const outbound = {
+    head,
+    headers: substitution.redact.length > 0 ? askForPlain(substitution.headers) : substitution.headers,
+    path: substitution.path,
+    host: authorityText(authority),
+    body: guarded.body,
+    trailers: exchange.request.trailers,
+    inform: exchange.inform.bind(exchange),
+    sensitive: substitution.sensitive,
+  };
+  const request = {
+    sandbox: context.sandbox,
+    authority,
+    generation: policy?.generation ?? 0,
+    outbound,
+    decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
+    pin: authority.host.kind === 'name' ? (policy?.addHosts.get(authority.host.name) ?? null) : null,
+  } satisfies Parameters<ProxyContext['upstream']['send']>[0];
+  return context.upstream.send(request, exchange.signal);
+}
+
+async function refuse(
+  exchange: Exchange,
+  trace: Trace,
+  refusal: Refusal,
+  leaks: readonly Leak[],
+): Promise<void> {
+  if (leaks.length > 0) trace.leaked(leaks);
+  await respondOrAbort(exchange, refusalAnswer(refusal));
+  trace.refused(refusal);
+}
+
+async function answerOfScript(
+  exchange: Exchange,
+  trace: Trace,
+  { status, headers, body }: Extract<ScriptAnswer, { kind: 'respond' }>,
+): Promise<void> {
+  const framing = { kind: 'length', bytes: body.length } as const;
+  const head = { status, reason: '', headers, framing, version: '1.1' } as const;
+  await respondOrAbort(exchange, { head, body, trailers: () => [] });
+  trace.done(status);
+}
+
+/** A verdict on an address is a refusal; everything else is a failure, told in as much as is ours to tell. */
+async function fail(exchange: Exchange, trace: Trace, error: unknown): Promise<void> {
+  const { authority } = exchange.request.head;
+  const verdict =
+    error instanceof GatewayError && error.code === 'DIAL_REFUSED' ? (error.cause as Verdict) : null;
+  if (verdict !== null && !verdict.allow) {
+    return await refuse(exchange, trace, refusalOfVerdict(verdict, authority), []);
+  }
+  const refusal = refusalOfError(error, authority);
+  if (exchange.signal.aborted) {
+    trace.failed('CLIENT_ABORTED', 'the sandbox went away', 0);
+    return;
+  }
+  await respondOrAbort(exchange, refusalAnswer(refusal));
+  trace.failed(refusal.reason, refusal.hint, refusal.status);
+}
+
+async function respondOrAbort(exchange: Exchange, answer: ReturnType<typeof refusalAnswer>): Promise<void> {
+  try {
+    await exchange.respond(answer);
+  } catch {
+    // The sandbox left, or an answer had begun: all that is left is to show that it was cut short.
+    exchange.abort();
+  }
+}

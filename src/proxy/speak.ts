@@ -1,0 +1,173 @@
+/** The readers of the corridor: gives a connection whose protocol is known to the codec that speaks it. */
+import type { Duplex } from 'node:stream';
+import { addressFromBytes } from '../core/address.js';
+import { errorCode } from '../core/errors.js';
+import type { Host, Hostname } from '../core/host.js';
+import type { Flow } from '../net/flow.js';
+import { decide } from '../policy/decide.js';
+import { emitNetwork, type ProxyContext } from './context.js';
+import type { FlowTrace } from './flow-trace.js';
+import { type ConnectRequest, type FaultReport, serveHttp1 } from './http1/server.js';
+import { peek } from './peek.js';
+import { refusalContent, refusalOfVerdict } from './refusal.js';
+import { serve } from './serve.js';
+import { ALERT } from './tls/alert.js';
+import type { ClientHello } from './tls/client-hello.js';
+import { sniff } from './tls/sniff.js';
+import { refuseTls, terminate } from './tls/terminate.js';
+
+/** How long a client may take, inside TLS, to say what it speaks: longer than a pool's idle connections wait. */
+const INNER_BYTES_MS = 60_000;
+
+/** Serves plain HTTP/1 on a flow to its end. */
+export function speakHttp(socket: Duplex, flow: Flow, context: ProxyContext): Promise<void> {
+  return serveHttp1(socket, {
+    mode: 'transparent',
+    scheme: 'http',
+    name: flow.host,
+    target: flow.target,
+    onExchange: exchange => serve(exchange, flow, context),
+    onFault: fault => reportFault(fault, flow, context),
+  });
+}
+
+/** Ends TLS for `name` (null: for the address of the flow) and serves what is inside. */
+export async function speakTls(
+  socket: Duplex,
+  hello: ClientHello,
+  name: Hostname | null,
+  flow: Flow,
+  trace: FlowTrace,
+  context: ProxyContext,
+): Promise<void> {
+  const host: Host = name === null ? { kind: 'ip', address: flow.target.address } : { kind: 'name', name };
+  const shown = name ?? flow.target.address.text;
+  let secured: Awaited<ReturnType<typeof terminate>>;
+  try {
+    const leaf = context.ca.leafContext(host, context.sandbox);
+    secured = await terminate(socket, hello, leaf, { protocols: ['http/1.1'] }, context.closing);
+  } catch (error) {
+    trace.tlsRefused(
+      shown,
+      errorCode(error),
+      null,
+      error instanceof Error ? error.message : 'the handshake failed',
+    );
+    if (!socket.destroyed) refuseTls(socket, ALERT.accessDenied);
+    return;
+  }
+  const inside = {
+    scheme: 'https',
+    name,
+    target: flow.target,
+    onExchange: (exchange: Parameters<typeof serve>[0]) => serve(exchange, flow, context),
+    onFault: (fault: FaultReport) => reportFault(fault, flow, context),
+  } as const;
+  trace.note({ protocol: 'https' });
+  const first = await peek(secured, speaksHttp, { silenceMs: INNER_BYTES_MS, deadlineMs: INNER_BYTES_MS });
+  if (first.kind === 'judged' && first.value) return await serveHttp1(secured, { mode: 'tls', ...inside });
+  if (first.kind === 'judged') {
+    const hint = 'the bytes inside TLS are not HTTP; a tls.passthrough rule would let them pass unread';
+    trace.tlsRefused(shown, 'not-inspectable', null, hint);
+  }
+  secured.destroy();
+}
+
+function speaksHttp(bytes: Buffer): boolean | null {
+  const sniffed = sniff(bytes);
+  return sniffed === 'incomplete' ? null : sniffed === 'http';
+}
+
+/**
+ * Serves the explicit proxy's port: absolute-form and CONNECT, decided as everything else is. What a tunnel carries
+ * goes to `enter`, which looks at its first bytes as at those of any flow.
+ */
+export function speakProxy(
+  socket: Duplex,
+  flow: Flow,
+  context: ProxyContext,
+  enter: (flow: Flow) => Promise<void>,
+): Promise<void> {
+  return serveHttp1(socket, {
+    mode: 'proxy',
+    scheme: 'http',
+    name: null,
+    target: flow.target,
+    onExchange: exchange => serve(exchange, flow, context),
+    onConnect: request => connect(request, flow, context, enter),
+    onFault: fault => reportFault(fault, flow, context),
+  });
+}
+
+const UNSPECIFIED = addressFromBytes(new Uint8Array(4));
+
+async function connect(
+  request: ConnectRequest,
+  outer: Flow,
+  context: ProxyContext,
+  enter: (flow: Flow) => Promise<void>,
+): Promise<void> {
+  const { host, port } = request.authority;
+  const target = { address: host.kind === 'ip' ? host.address : UNSPECIFIED, port };
+  const name = host.kind === 'name' ? host.name : null;
+  const verdict = decide(context.gate().policy, { ask: 'open', host: name, target });
+  if (verdict.allow) {
+    const inner = { ...outer, id: context.nextRequestId(), target, host: name };
+    return await enter({
+      ...inner,
+      accept: () => request.accept(),
+      refuse: () => request.refuse(403, EMPTY),
+    });
+  }
+  const refusal = refusalOfVerdict(verdict, request.authority);
+  emitNetwork(context, 'request.refused', {
+    layer: 'http',
+    decision: 'deny',
+    flow: outer.id,
+    request: context.nextRequestId(),
+    method: 'CONNECT',
+    url: refusal.host,
+    host: name ?? target.address.text,
+    port,
+    status_code: refusal.status,
+    request_bytes: request.headBytes,
+    blocked: true,
+    block_reason: refusal.hint,
+    reason: refusal.reason,
+    rule: refusal.rule,
+    protocol: 'http/1.1',
+  });
+  request.refuse(refusal.status, refusalContent(refusal));
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** A request that was none: one event, and the readable answer. */
+function reportFault(fault: FaultReport, flow: Flow, context: ProxyContext): Uint8Array | null {
+  if (fault.inExchange) return null;
+  const host = flow.host ?? flow.target.address.text;
+  const hint = `the request is not exactly one HTTP request: ${fault.code}`;
+  emitNetwork(context, 'request.refused', {
+    layer: 'http',
+    decision: 'deny',
+    flow: flow.id,
+    request: context.nextRequestId(),
+    method: fault.claimed?.method ?? '',
+    url: fault.claimed?.target ?? '',
+    host,
+    port: flow.target.port,
+    status_code: fault.status,
+    blocked: true,
+    block_reason: hint,
+    reason: fault.code,
+    protocol: 'http/1.1',
+  });
+  return refusalContent({
+    status: fault.status,
+    error: 'ErrBadRequest',
+    reason: fault.code,
+    rule: null,
+    host,
+    hint,
+  });
+}
