@@ -146,8 +146,8 @@ function certificate(fields: Certificate): string {
   const whole = der(
     sequence(tbs, algorithm, primitive(asn1.Type.BITSTRING, `\0${signature.toString('binary')}`)),
   );
-  const lines = whole.toString('base64').replace(/.{64}/g, '$&\n');
-  return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
+  const lines = whole.toString('base64').match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
 }
 
 function keyPair(kind: KeyKind): { publicKey: KeyObject; privateKey: KeyObject } {
