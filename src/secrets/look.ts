@@ -41,30 +41,38 @@ export function look(
   let layer = bytes;
   let keep = bytes.length;
   let hold = bytes.length;
-  const mindTail = (tail: Uint8Array): void => {
+  const mindTail = (tail: Uint8Array, made: Layers): boolean => {
     const live = matcher.liveFrom(tail);
-    if (live === tail.length) return;
-    const raw = layers.start(live);
+    if (live === tail.length) return false;
+    const raw = made.start(live);
     keep = Math.min(keep, raw);
     if (tail.length - live >= LEAST_HELD) hold = Math.min(hold, raw);
+    return true;
   };
   for (let rounds = 0; rounds <= MAX_ROUNDS; rounds++) {
     matcher.find(layer, (needle, start, end) => {
       if (wanted(needle)) hits.push({ needle, start: layers.start(start), end: layers.end(end), rounds });
     });
-    if (!whole) mindTail(layer);
+    if (!whole) mindTail(layer, layers);
     const next = unescapeBytes(layer);
+    const inner = next.changed ? new Layers([...layers.raws, layer]) : layers;
     // What an escape cut short may still become must not be split from what stands before it.
     if (!whole && next.rest < layer.length) {
-      keep = Math.min(keep, layers.start(next.rest));
-      if (!next.changed) mindTail(next.bytes);
+      const raw = layers.start(next.rest);
+      keep = Math.min(keep, raw);
+      // An escape behind the beginning of a needle goes whole or not at all; a line break ends a line of a dialogue.
+      if (mindTail(next.bytes, inner) && !isLineBreak(layer[next.rest])) hold = Math.min(hold, raw);
     }
     if (!next.changed) break;
-    layers = new Layers([...layers.raws, layer]);
+    layers = inner;
     layer = next.bytes;
   }
   if (hits.length > 1) hits.sort(inOrder);
   return { hits, keep, hold };
+}
+
+function isLineBreak(byte: number | undefined): boolean {
+  return byte === 0x0a || byte === 0x0d;
 }
 
 function inOrder(a: Hit, b: Hit): number {

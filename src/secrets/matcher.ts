@@ -106,12 +106,13 @@ export class Matcher {
     return length;
   }
 
+  /** Of a longer needle: the first that sorts behind `text` tells. */
   #isBeginning(text: string): boolean {
     let low = 0;
     let high = this.#sorted.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#sorted[middle] ?? '') < text) low = middle + 1;
+      if ((this.#sorted[middle] ?? '') <= text) low = middle + 1;
       else high = middle;
     }
     return (this.#sorted[low] ?? '').startsWith(text);

@@ -3,7 +3,7 @@
  *
  * Shell. A source that fails is a problem that names the secret and says how, never what; all are reported at once.
  */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { errorCode, GatewayError } from '../core/errors.js';
 import { err, ok, type Result } from '../core/result.js';
@@ -108,31 +108,47 @@ function runCommand(
   { commandTimeoutMs = COMMAND_TIMEOUT_MS, signal }: SourceOptions,
 ): Promise<Fetched> {
   const [program = '', ...args] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command;
-  const options = {
-    encoding: 'buffer',
-    timeout: commandTimeoutMs,
-    // A command that ignores SIGTERM would hold the start for ever.
-    killSignal: 'SIGKILL',
-    maxBuffer: MAX_VALUE_BYTES + 2,
-    ...(signal && { signal }),
-  } as const;
   return new Promise(resolve => {
-    // Its output is never shown: on failure too, it may hold the value.
-    execFile(program, args, options, (error, stdout) => {
-      resolve(error === null ? valueOfOutput(stdout) : err(failureOf(error, commandTimeoutMs)));
-    }).stdin?.end();
+    // Its messages are never shown: they may hold the value. A group of its own, so that all of it can be ended.
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true });
+    const pieces: Buffer[] = [];
+    let length = 0;
+    const settle = (result: Fetched): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      child.stdout.destroy();
+      if (child.pid !== undefined && child.exitCode === null) endGroup(child.pid);
+      resolve(result);
+    };
+    const abort = (): void => settle(err('its command was given up'));
+    const timer = setTimeout(() => {
+      settle(err(`its command gave no value within ${commandTimeoutMs} ms`));
+    }, commandTimeoutMs);
+    signal?.addEventListener('abort', abort, { once: true });
+    child.stdout.on('data', (piece: Buffer) => {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > MAX_VALUE_BYTES + 2) settle(err('its command printed more than 64 KiB'));
+    });
+    child.once('error', error => settle(err(`its command could not be run (${errorCode(error)})`)));
+    child.once('close', (code, ended) => {
+      if (code === 0) settle(valueOfOutput(Buffer.concat(pieces)));
+      else
+        settle(
+          err(
+            code === null ? `its command was ended by ${ended}` : `its command ended with exit code ${code}`,
+          ),
+        );
+    });
   });
 }
 
-function failureOf(
-  error: Error & { killed?: boolean; code?: unknown; signal?: unknown },
-  timeoutMs: number,
-): string {
-  if (error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return 'its command printed more than 64 KiB';
-  if (error.killed === true) return `its command gave no value within ${timeoutMs} ms`;
-  if (typeof error.code === 'number') return `its command ended with exit code ${error.code}`;
-  if (typeof error.signal === 'string') return `its command was ended by ${error.signal}`;
-  return `its command could not be run (${errorCode(error)})`;
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It ended in the meantime: that is what was wanted.
+  }
 }
 
 /** Text in UTF-8. One line break at the end belongs to the tool that wrote it, not to the value. */

@@ -128,13 +128,9 @@ export class SecretStore {
 
   /**
    * Makes the sandbox's view, or replaces it: a name that stays keeps its placeholder, a value that changed and a
-   * secret that is gone are retired. `given` sets placeholders by name, for tests.
+   * secret that is gone are retired.
    */
-  forSandbox(
-    sandbox: string,
-    set: SecretSet,
-    given: ReadonlyMap<string, string> = new Map(),
-  ): SandboxSecrets {
+  forSandbox(sandbox: string, set: SecretSet): SandboxSecrets {
     const before = this.#tenants.get(sandbox);
     const placeholders = new Map(before?.placeholders ?? []);
     for (const [secret, { placeholder: given }] of set) {

@@ -1,6 +1,6 @@
 /** Secrets as tests use them: the corpus's three, with everything at its default. */
 import { parseAuthority } from '../../src/core/authority.js';
-import { DEFAULT_PLACES } from '../../src/secrets/place.js';
+import { DEFAULT_PLACES, type Place, parsePlace } from '../../src/secrets/place.js';
 import { parseSecret } from '../../src/secrets/secret.js';
 import {
   type LoadedSecret,
@@ -35,6 +35,14 @@ export function loaded(name: string, value: string, options: Partial<LoadedSecre
     requirePlaceholder: false,
     ...options,
   };
+}
+
+export function placesOf(...texts: readonly string[]): Place[] {
+  return texts.map(text => {
+    const place = parsePlace(text);
+    if (!place.ok) throw new Error(`${text}: ${place.error}`);
+    return place.value;
+  });
 }
 
 export function setOf(...secrets: readonly LoadedSecret[]): SecretSet {

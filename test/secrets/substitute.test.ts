@@ -1,16 +1,8 @@
 import type { HeaderList } from '../../src/core/headers.js';
-import { parsePlace } from '../../src/secrets/place.js';
 import { substitute } from '../../src/secrets/substitute.js';
-import { A, B, C, corpusSecrets, outbound } from './fixtures.js';
+import { A, B, C, corpusSecrets, outbound, placesOf } from './fixtures.js';
 
 const basic = (text: string): string => Buffer.from(text).toString('base64');
-const places = (...texts: string[]) =>
-  texts.map(text => {
-    const place = parsePlace(text);
-    if (!place.ok) throw new Error(text);
-    return place.value;
-  });
-
 interface Swap {
   readonly name: string;
   readonly headers: HeaderList;
@@ -74,7 +66,7 @@ test('substitute writes patterns of String.replace literally', () => {
 });
 
 test('substitute percent-encodes a value in a query that it is pinned to', () => {
-  const secrets = corpusSecrets({ places: places('query'), pinned: true });
+  const secrets = corpusSecrets({ places: placesOf('query'), pinned: true });
   const got = substitute(secrets, outbound({ path: `/x?a=1&key=${A.placeholder}` }));
   expect(got).toMatchObject({ ok: true, path: '/x?a=1&key=sk-live%2BREAL%2Fvalue%3D0123456789' });
 });
@@ -153,7 +145,7 @@ const refusals: Refused[] = [
   {
     name: 'a field that a pinned secret is not for',
     given: { headers: [['X-Other', A.placeholder]] },
-    options: { places: places('header:authorization'), pinned: true },
+    options: { places: placesOf('header:authorization'), pinned: true },
     want: { place: 'header:x-other', reason: 'forbidden-place' },
   },
   {

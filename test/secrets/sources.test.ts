@@ -1,0 +1,105 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { reveal } from '../../src/secrets/secret.js';
+import { loadSecrets, secretsUnavailable } from '../../src/secrets/sources.js';
+import type { SecretSpec, ValueSource } from '../../src/secrets/spec.js';
+
+const VALUE = 'sk-live+REAL/value=0123456789';
+let folder = '';
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sallyport-secrets-'));
+  await writeFile(join(folder, 'plain'), VALUE);
+  await writeFile(join(folder, 'line'), `${VALUE}\n`);
+  await writeFile(join(folder, 'lines'), `${VALUE}\n\n`);
+  await writeFile(join(folder, 'empty'), '\n');
+  await writeFile(join(folder, 'binary'), Uint8Array.of(0xff, 0xfe, 0x41));
+  await writeFile(join(folder, 'large'), 'x'.repeat(70_000));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function spec(name: string, valueFrom: ValueSource, more: Partial<SecretSpec> = {}): SecretSpec {
+  return { name, valueFrom, placeholder: null, allowHttp: false, ...more };
+}
+
+const file = (name: string): ValueSource => ({ kind: 'file', path: join(folder, name) });
+const command = (line: string | readonly string[]): ValueSource => ({ kind: 'command', command: line });
+
+const sources: readonly (readonly [string, () => ValueSource])[] = [
+  ['a variable', () => ({ kind: 'env', name: 'FROM' })],
+  ['a flag', () => ({ kind: 'literal' })],
+  ['a file', () => file('plain')],
+  ['a file that ends in a line break', () => file('line')],
+  ['a command and its arguments', () => command(['printf', '%s', VALUE])],
+  ['a command line', () => command(`echo '${VALUE}' | cat`)],
+];
+
+for (const [name, source] of sources) {
+  test(`a value comes from ${name}`, async () => {
+    const loaded = await loadSecrets([spec('T', source())], { FROM: VALUE }, new Map([['T', VALUE]]));
+    expect(loaded.ok && [...loaded.value.values()].map(({ secret }) => reveal(secret))).toEqual([VALUE]);
+  });
+}
+
+const failures: readonly (readonly [string, () => ValueSource, RegExp])[] = [
+  [
+    'a variable that is not set',
+    () => ({ kind: 'env', name: 'ABSENT' }),
+    /^secret T: the environment variable ABSENT is not set$/,
+  ],
+  ['a variable that is empty', () => ({ kind: 'env', name: 'EMPTY' }), /value is empty$/],
+  ['a value with a line break', () => ({ kind: 'env', name: 'BROKEN' }), /control character/],
+  ['no file', () => file('absent'), /absent cannot be read \(ENOENT\)$/],
+  ['a folder', () => ({ kind: 'file', path: folder }), /cannot be read \(EISDIR\)$/],
+  ['an empty file', () => file('empty'), /is empty$/],
+  ['a file with two line breaks at its end', () => file('lines'), /control character/],
+  ['a file that is no text', () => file('binary'), /not UTF-8$/],
+  ['a file that is too long', () => file('large'), /64 KiB$/],
+  [
+    'a command that is not there',
+    () => command(['sallyport-no-such-command']),
+    /could not be run \(ENOENT\)$/,
+  ],
+  [
+    'a command that fails',
+    () => command(`echo '${VALUE}'; echo '${VALUE}' >&2; exit 3`),
+    /ended with exit code 3$/,
+  ],
+  ['a command that does not end', () => command(`echo '${VALUE}'; sleep 60`), /gave no value within 300 ms$/],
+  ['a command that prints without end', () => command('yes'), /64 KiB$/],
+];
+
+for (const [name, source, want] of failures) {
+  test(`${name} is a problem that names the secret and never the value`, async () => {
+    const env = { EMPTY: '', BROKEN: `${VALUE}\r\nX: 1` };
+    const loaded = await loadSecrets([spec('T', source())], env, new Map(), { commandTimeoutMs: 300 });
+    expect(loaded).toEqual({ ok: false, error: [{ secret: 'T', message: expect.stringMatching(want) }] });
+    expect(JSON.stringify(loaded)).not.toContain('sk-live');
+    expect(loaded.ok || secretsUnavailable(loaded.error)).toMatchObject({ code: 'SECRET_UNAVAILABLE' });
+  });
+}
+
+test('all problems are told at once', async () => {
+  const specs = [spec('A', { kind: 'env', name: 'X' }), spec('B', file('absent')), spec('C', file('plain'))];
+  const loaded = await loadSecrets(specs, {}, new Map());
+  expect(loaded.ok || loaded.error.map(({ secret }) => secret)).toEqual(['A', 'B']);
+});
+
+const wrong: readonly (readonly [Partial<SecretSpec>, RegExp])[] = [
+  [{ name: 'not-a-name' }, /name of an environment variable/],
+  [{ placeholder: 'ghp_mine' }, /GWPH_ and 32/],
+  [{ in: [] }, /could never be used/],
+  [{ in: ['header', 'head', 'header:host'] }, /'head' is not a place/],
+  [{ maxOccurrences: 0 }, /positive whole number/],
+  [{ maxOccurrences: 1.5 }, /positive whole number/],
+  [{ in: ['body'], requirePlaceholder: true }, /needs a place in the head/],
+];
+
+for (const [more, want] of wrong) {
+  test(`a spec with ${JSON.stringify(more)} is refused before its value is fetched`, async () => {
+    const loaded = await loadSecrets([spec('T', command('exit 1'), more)], {}, new Map());
+    expect(loaded.ok || loaded.error[0]?.message).toMatch(want);
+    expect(loaded.ok || loaded.error.some(({ message }) => message.includes('exit code'))).toBe(false);
+  });
+}
