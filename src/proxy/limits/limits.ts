@@ -1,0 +1,90 @@
+/**
+ * The policy's `limits:` of one sandbox that count something: bytes and requests a second, open connections.
+ *
+ * What is not limited costs a comparison with null: `pace` gives back the stream that it was given.
+ */
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../../core/clock.js';
+import { createTokenBucket, type TokenBucket } from '../../core/token-bucket.js';
+import { PacedStream } from './paced-stream.js';
+import { createPacer, type Pacer, type Schedule, schedule } from './pacer.js';
+
+/** Null: no limit. Every number is above zero. */
+export interface LimitSettings {
+  /** Bytes a second from the sandbox outwards, all its flows together. */
+  readonly maxEgressBps: number | null;
+  /** Bytes a second to the sandbox. */
+  readonly maxIngressBps: number | null;
+  /** Flows open at a time. */
+  readonly maxConnections: number | null;
+  /** Of all flows together; a second's worth may come at once. */
+  readonly requestsPerSecond: number | null;
+}
+
+export const NO_LIMITS: LimitSettings = {
+  maxEgressBps: null,
+  maxIngressBps: null,
+  maxConnections: null,
+  requestsPerSecond: null,
+};
+
+export interface Limits {
+  /** Counts one flow: call what it gives back, once, when the flow has ended. Null: there are too many. */
+  admitFlow(): (() => void) | null;
+  /** False: this request comes over the rate. */
+  admitRequest(): boolean;
+  /** The sandbox's side of one flow, at the speed that the limits allow. Owns `stream` from here on. */
+  pace(stream: Duplex): Duplex;
+  /** After a reload. Open flows stay open and counted; a direction that was not limited stays so for them. */
+  change(settings: LimitSettings): void;
+}
+
+export function createLimits(settings: LimitSettings, clock: Clock, later: Schedule = schedule): Limits {
+  let current = settings;
+  let flows = 0;
+  let requests = bucketFor(settings.requestsPerSecond);
+  let egress = pacerFor(null, settings.maxEgressBps, clock, later);
+  let ingress = pacerFor(null, settings.maxIngressBps, clock, later);
+
+  return {
+    admitFlow: () => {
+      if (current.maxConnections !== null && flows >= current.maxConnections) return null;
+      flows += 1;
+      let isOpen = true;
+      return () => {
+        // Called twice it must not free the place of another.
+        if (isOpen) flows -= 1;
+        isOpen = false;
+      };
+    },
+    admitRequest: () => requests === null || requests.take(1, clock.monotonic()),
+    pace: stream =>
+      egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),
+    change: next => {
+      if (next.requestsPerSecond !== current.requestsPerSecond) requests = bucketFor(next.requestsPerSecond);
+      egress = pacerFor(egress, next.maxEgressBps, clock, later);
+      ingress = pacerFor(ingress, next.maxIngressBps, clock, later);
+      current = next;
+    },
+  };
+}
+
+function bucketFor(perSecond: number | null): TokenBucket | null {
+  return perSecond === null ? null : createTokenBucket({ perSecond, burst: Math.max(1, perSecond) });
+}
+
+/** The same pacer where there was one: the flows that hold it share it with those that come. */
+function pacerFor(
+  known: Pacer | null,
+  bytesPerSecond: number | null,
+  clock: Clock,
+  later: Schedule,
+): Pacer | null {
+  if (bytesPerSecond === null) {
+    known?.changeRate(Number.MAX_SAFE_INTEGER);
+    return null;
+  }
+  if (known === null) return createPacer(bytesPerSecond, clock, later);
+  known.changeRate(bytesPerSecond);
+  return known;
+}
