@@ -21,7 +21,6 @@ import type { Policy, PolicyDocument } from './policy/policy.js';
 import { configInvalid } from './policy/problem.js';
 import { acceptFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
-import { Http1Connection } from './proxy/http1/client.js';
 import { speakProxy } from './proxy/speak.js';
 import type { Ca } from './proxy/tls/ca.js';
 import type { Dialler } from './proxy/upstream/dial.js';
@@ -155,7 +154,6 @@ export class Gateway implements AsyncDisposable {
     this.#upstream = createUpstream({
       resolver: options.resolver ?? system,
       trust,
-      http1: (socket, { headMs, idleMs }) =>
         new Http1Connection(socket, { limits: { headMs, contentIdleMs: idleMs } }),
       clock: this.#clock,
       ...(options.dialler && { dialler: options.dialler }),

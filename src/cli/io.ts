@@ -1,5 +1,36 @@
-/** Where a command writes: the process's streams, or a test's. */
+/** Where a command writes, so that a test can read it, and how it ends. */
+export interface Io {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  /** Whether stderr may be coloured. */
+  readonly colour: boolean;
+}
+
+/** The same as writers, for commands that only write. */
 export interface TextIo {
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown };
 }
+
+export function textIo(io: Io): TextIo {
+  return { stdout: { write: io.stdout }, stderr: { write: io.stderr } };
+}
+
+export function processIo(): Io {
+  return {
+    stdout: text => void process.stdout.write(text),
+    stderr: text => void process.stderr.write(text),
+    colour: process.stderr.isTTY === true && !process.env.NO_COLOR,
+  };
+}
+
+/**
+ * Exit codes, as GNU env has them: 125 sallyport itself failed, 126 the command cannot be run, 127 there is no
+ * such command, 128+n it died of signal n; else the command's own.
+ */
+export const EXIT_OWN_FAILURE = 125;
+export const EXIT_NOT_EXECUTABLE = 126;
+export const EXIT_NOT_FOUND = 127;
+
+/** `check`, `explain` and friends: bad usage or an invalid policy. */
+export const EXIT_USAGE = 2;

@@ -112,6 +112,8 @@ function addPolicyCommands(sallyport: Command, io: Io, exit: (code: number) => v
     .description('print the verdict on a URL or HOST[:PORT], the rule behind it, and why')
     .argument('<subject>', 'a URL, or HOST[:PORT]')
     .addOption(new Option('--method <method>', 'the method of the request').default('GET'))
+    .option('--resolves-to <ip>', 'what the name is taken to resolve to; nothing is looked up', collect, [])
+    .option('--json', 'each question and verdict as JSON', false)
     .addHelpText(
       'after',
       '\nExample:\n  sallyport explain --policy balanced https://api.github.com/user\n\nExit code: 0 allowed, 1 refused, 2 invalid.',
@@ -148,6 +150,12 @@ function version(): string {
 
 async function main(): Promise<void> {
   const io = processIo();
+  // A reader that has seen enough (`| head`) is no error.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) =>
+      process.exit(error.code === 'EPIPE' ? 0 : EXIT_OWN_FAILURE),
+    );
+  }
   const isRun = process.argv[2] === 'run';
   try {
     await program(io, code => {

@@ -5,6 +5,7 @@
 export type GatewayErrorCode =
   | 'CONFIG_INVALID' // a file, flag or option failed to parse; `message` lists every problem with its path
   | 'SECRET_UNAVAILABLE' // a secret's source gave no value; the message names the secret, never the value
+  | 'SECRET_LEAK' // a placeholder or a value was on its way to where it may not go; the request was cut off
   | 'CA_UNSAFE' // the CA's key can be read by others, or its folder is not ours
   | 'TOOL_MISSING' // a program the inner door stands on is not installed
   | 'NAMESPACE_DENIED' // the kernel or its policy refuses user or network namespaces

@@ -104,7 +104,7 @@ function count(tally: Tally, { type, network }: Event): void {
   if (network === undefined) return;
   const terminal = type.startsWith('request.') || type === 'flow.refused' || type === 'dns.refused';
   // A flow that carried no request (a tunnel) counts once, when it closes.
-  const tunnel = type === 'flow.closed' && network.layer === 'tcp' && network.decision === 'allow';
+  const tunnel = type === 'flow.closed' && network.protocol === 'tcp' && network.decision === 'allow';
   if (!terminal && !tunnel && type !== 'tls.refused') return;
   tally.requests += 1;
   if (type === 'request.failed') tally.failed += 1;
