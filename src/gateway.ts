@@ -154,7 +154,6 @@ export class Gateway implements AsyncDisposable {
     this.#upstream = createUpstream({
       resolver: options.resolver ?? system,
       trust,
-        new Http1Connection(socket, { limits: { headMs, contentIdleMs: idleMs } }),
       clock: this.#clock,
       ...(options.dialler && { dialler: options.dialler }),
     });
