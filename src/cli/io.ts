@@ -6,21 +6,11 @@ export interface Io {
   readonly colour: boolean;
 }
 
-/** The same as writers, for commands that only write. */
-export interface TextIo {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-}
-
-export function textIo(io: Io): TextIo {
-  return { stdout: { write: io.stdout }, stderr: { write: io.stderr } };
-}
-
 export function processIo(): Io {
   return {
     stdout: text => void process.stdout.write(text),
     stderr: text => void process.stderr.write(text),
-    colour: process.stderr.isTTY === true && !process.env.NO_COLOR,
+    colour: process.stderr.isTTY === true && !process.env['NO_COLOR'],
   };
 }
 

@@ -91,12 +91,19 @@ function parsePatternName(text: string): Result<Hostname, string | null> {
   if (domainToASCII(display) !== name.value) return err(`${quoted(text)} holds an invalid A-label (xn--…)`);
   // Full-width letters, soft hyphens and the like vanish in the mapping: the reader and the matcher would differ.
   const written = text.normalize('NFC').toLowerCase().replace(/\.$/, '');
-  if (unicode && written !== display) {
+  if (unicode && (written !== display || foldsToAscii(text))) {
     return err(
       `${quoted(text)} holds characters that have another spelling; did you mean '${display}' (${name.value})?`,
     );
   }
   return name;
+}
+
+/** U+212A KELVIN SIGN becomes `k`: such a pattern reads otherwise than it looks. */
+function foldsToAscii(text: string): boolean {
+  return Array.from(text).some(
+    character => !ASCII.test(character) && ASCII.test(character.normalize('NFC').toLowerCase()),
+  );
 }
 
 /** What the operator probably meant, if that is a pattern. */
