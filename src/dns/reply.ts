@@ -18,6 +18,8 @@ const OPTION_EXTENDED_ERROR = 15;
 /** RFC 8914 §4.16: on a list of the operator's. */
 export const EDE_BLOCKED = 15;
 
+export type Transport = 'udp' | 'tcp';
+
 export type Data =
   | { readonly kind: 'address'; readonly address: IpAddress }
   /** A name for a PTR answer. */
@@ -32,7 +34,7 @@ export interface Reply {
 }
 
 /** The answer's bytes; over UDP cut down to its question, with TC set, where it is too long (RFC 2181 §9). */
-export function emitReply(query: Query, reply: Reply, transport: 'udp' | 'tcp'): Uint8Array {
+export function emitReply(query: Query, reply: Reply, transport: Transport): Uint8Array {
   const opt = query.edns === null ? EMPTY : emitOpt(reply.error);
   const records = reply.answers.map(data => emitRecord(data, reply.ttlSeconds));
   const length = DNS_HEADER_BYTES + query.question.length + opt.length + totalLength(records);

@@ -6,38 +6,23 @@
  * No I/O of its own: packets come and go as bytes, time and the look-up are passed in.
  */
 import type { IpAddress } from '../core/address.js';
-import type { Clock } from '../core/clock.js';
 import type { Hostname } from '../core/host.js';
 import type { DnsSettings } from '../policy/policy.js';
 import type { Question, Verdict } from '../policy/question.js';
-import { createAdmission } from './admission.js';
+import { type AdmissionOptions, createAdmission, ROOM_LIMITS, type RoomLimits } from './admission.js';
 import { type DnsFact, dnsFact } from './fact.js';
 import { type Found, forwardAddresses } from './forward.js';
 import { createForwardedNames, type ForwardedNames } from './forwarded-names.js';
 import type { LookUp } from './look-up.js';
 import { type BadQuery, DNS_HEADER_BYTES, parseQuery, type Query, RCODE } from './message.js';
-import { createSyntheticNames, MAX_NAMES, SYNTHETIC_TTL_SECONDS, type SyntheticNames } from './names.js';
-import { EDE_BLOCKED, emitFault, emitReply } from './reply.js';
+import { createSyntheticNames, SYNTHETIC_TTL_SECONDS, type SyntheticNames } from './names.js';
+import { EDE_BLOCKED, emitFault, emitReply, type Transport } from './reply.js';
 import { REPLY_TTL_SECONDS, type Refusal, type Ruling, refusal, ruleOn } from './ruling.js';
 import { typeText } from './type-text.js';
 
-export type Transport = 'udp' | 'tcp';
-
-export interface RoomLimits {
-  readonly queriesPerSecond: number;
-  readonly burst: number;
-  readonly names: number;
-}
-
-export const ROOM_LIMITS: RoomLimits = { queriesPerSecond: 200, burst: 400, names: MAX_NAMES };
-
-export interface DnsRoomOptions {
-  readonly sandbox: string;
+/** `generation` is the policy's, for the events. */
+export interface DnsRoomOptions extends AdmissionOptions {
   readonly decide: (question: Question) => Verdict;
-  readonly emit: (fact: DnsFact) => void;
-  readonly clock: Clock;
-  /** The policy's generation, for the events. */
-  readonly generation: () => number;
   /** Asked anew for each query, so that a reload takes effect at once. */
   readonly settings: () => Pick<DnsSettings, 'mode' | 'servers' | 'blockPrivate'>;
   /** Names that `add_hosts` pins: they get a synthetic address in the forward mode too. */
@@ -54,6 +39,8 @@ export interface DnsRoomOptions {
 export interface DnsRoom {
   /** The answer to one message; null where there is to be none: over TCP that means to close. Never rejects. */
   answer(packet: Uint8Array, transport: Transport, signal: AbortSignal): Promise<Uint8Array | null>;
+  /** Counts one TCP connection: call what it gives back, once, when it has ended. Null: there are too many. */
+  admitStream(): (() => void) | null;
   /** The name that `address` was given out for. */
   nameOf(address: IpAddress): Hostname | null;
   /** A flow to `address` has begun: the address keeps its name until as many `release`s. */
@@ -70,10 +57,10 @@ export function createDnsRoom(options: DnsRoomOptions): DnsRoom {
   const both = [names.synthetic, names.forwarded];
   const nameOf = (address: IpAddress): Hostname | null =>
     names.synthetic.nameOf(address) ?? names.forwarded.nameOf(address);
-  const isAdmitted = createAdmission(options, limits);
+  const admission = createAdmission(options, limits);
 
   const answer: DnsRoom['answer'] = async (packet, transport, signal) => {
-    if (!isAdmitted(packet, transport)) return turnAway(packet, transport);
+    if (!admission.admitQuery(packet, transport)) return turnAway(packet, transport);
     const begunMs = options.clock.monotonic();
     const query = parseQuery(packet);
     const settled = query.ok
@@ -97,6 +84,7 @@ export function createDnsRoom(options: DnsRoomOptions): DnsRoom {
 
   return {
     answer,
+    admitStream: admission.admitStream,
     nameOf,
     retain: address => both.forEach(kind => void kind.retain(address)),
     release: address => both.forEach(kind => void kind.release(address)),

@@ -1,8 +1,8 @@
 /**
  * The two doors of the DNS room: datagrams, and messages framed over a stream (RFC 1035 §4.2, RFC 7766).
  *
- * A shell. What a sandbox may keep waiting here is bounded: so many questions at a time over UDP, one after the
- * other over TCP, each message of a few hundred bytes and whole within the idle time.
+ * A shell. What a sandbox may keep waiting here is bounded: so many questions at a time over UDP, so many
+ * connections and one question after the other over TCP, each message of a few hundred bytes and whole within the idle time.
  */
 import type { Socket } from 'node:dgram';
 import type { Duplex } from 'node:stream';
@@ -62,7 +62,15 @@ export function serveDnsTcp(stream: Duplex, room: DnsRoom, idleMs = IDLE_MS): Se
     stop.abort();
     stream.destroy();
   };
-  stream.once('close', () => stop.abort());
+  const leave = room.admitStream();
+  if (leave === null) {
+    close();
+    return { close };
+  }
+  stream.once('close', () => {
+    stop.abort();
+    leave();
+  });
   void answerAll(stream, room, stop.signal, idleMs)
     .catch((error: unknown) => debug('tcp connection lost: %s', errorCode(error)))
     .finally(close);

@@ -167,7 +167,7 @@ test('no answer in the synthetic mode is more than 28 bytes longer than its quer
 });
 
 test('when every name is in use the answer is SERVFAIL, and an event names the limit', async () => {
-  const { ask, facts } = testRoom({ limits: { queriesPerSecond: 200, burst: 400, names: 1 } });
+  const { ask, facts } = testRoom({ limits: { queriesPerSecond: 200, burst: 400, names: 1, streams: 64 } });
   await ask('a.allowed.test', A);
   expect(await ask('b.allowed.test', A)).toMatchObject({ rcode: 2, data: [] });
   expect(facts.at(-1)).toMatchObject({
@@ -177,7 +177,9 @@ test('when every name is in use the answer is SERVFAIL, and an event names the l
 });
 
 test('over the rate UDP falls silent, TCP is refused, and one event a second counts both', async () => {
-  const { room, facts, advance } = testRoom({ limits: { queriesPerSecond: 10, burst: 2, names: 10 } });
+  const { room, facts, advance } = testRoom({
+    limits: { queriesPerSecond: 10, burst: 2, names: 10, streams: 64 },
+  });
   const query = queryBytes('allowed.test', A);
   const answers = [];
   for (let i = 0; i < 5; i++) answers.push(await room.answer(query, 'udp', NEVER));
@@ -188,8 +190,8 @@ test('over the rate UDP falls silent, TCP is refused, and one event a second cou
   expect(await room.answer(query, 'udp', NEVER)).not.toBeNull();
   const limited = facts.filter(fact => fact.network.reason === 'LIMIT_EXCEEDED');
   expect(limited.map(fact => fact.network.block_reason)).toEqual([
-    '1 queries came over the limit of 10 a second',
-    '3 queries came over the limit of 10 a second',
+    "queries or connections over the resolver's limits: 1",
+    "queries or connections over the resolver's limits: 3",
   ]);
 });
 

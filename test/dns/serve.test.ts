@@ -85,7 +85,7 @@ test('no more than 256 datagrams wait for an answer at a time', async () => {
 
 describe('over TCP', () => {
   let server: Server;
-  const { room, asked } = testRoom({ limits: { queriesPerSecond: 1e6, burst: 1e6, names: 10 } });
+  const { room, asked } = testRoom({ limits: { queriesPerSecond: 1e6, burst: 1e6, names: 10, streams: 64 } });
   beforeAll(async () => {
     server = await tcpServer(room);
   });
@@ -134,6 +134,23 @@ test('a connection that does not finish its message is closed, whatever trickles
   socket.write(Buffer.of(0, 200));
   await once(socket, 'close');
   clearInterval(trickle);
+  server.close();
+});
+
+test('no more connections are open at a time than the room admits, and one that ends makes room', async () => {
+  const { room, facts } = testRoom({
+    limits: { queriesPerSecond: 100, burst: 100, names: 10, streams: 1 },
+  });
+  const server = await tcpServer(room);
+  const { port } = server.address() as AddressInfo;
+  const first = connect({ port, host: '127.0.0.1' });
+  first.write(frameMessage(QUERY));
+  await once(first, 'data');
+  expect(await talk(server, [frameMessage(QUERY)], false)).toHaveLength(0);
+  expect(facts.at(-1)).toMatchObject({ type: 'dns.refused', network: { reason: 'LIMIT_EXCEEDED' } });
+  first.end();
+  await once(first, 'close');
+  expect(messages(await talk(server, [frameMessage(QUERY)]))).toHaveLength(1);
   server.close();
 });
 

@@ -90,7 +90,7 @@ async function openBench(mode: Mode, policy: Policy): Promise<Bench> {
       };
     },
     ipv6: true,
-    limits: { queriesPerSecond: 1e6, burst: 1e6, names: 1000 },
+    limits: { queriesPerSecond: 1e6, burst: 1e6, names: 1000, streams: 64 },
   });
   const [server, client] = await Promise.all([boundUdp(), boundUdp()]);
   const served: Served[] = [serveDnsUdp(server, room)];
