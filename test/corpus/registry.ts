@@ -3,6 +3,7 @@ import type { CorpusAdapter } from '../support/corpus/case.js';
 import { dnsAdapter } from '../support/corpus/dns-cases.js';
 import { eventAdapter } from '../support/corpus/event-cases.js';
 import { domainAdapter, ssrfAdapter } from '../support/corpus/policy-adapter.js';
+import { smugglingAdapter } from '../support/corpus/smuggling-adapter.js';
 
 type Entry = CorpusAdapter | { readonly reason: string };
 
@@ -13,6 +14,7 @@ const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['domain-match', domainAdapter],
   ['ssrf-hosts', ssrfAdapter],
   ['events', eventAdapter],
+  ['smuggling', smugglingAdapter],
   ['scripts', { reason: LATER }],
   ['frames', { reason: LATER }],
 ]);
