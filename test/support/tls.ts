@@ -31,6 +31,8 @@ export interface TestServer {
   readonly port: number;
   /** Connections accepted, handshakes finished, and bytes of application data received. */
   readonly seen: { connections: number; handshakes: number; bytes: number; names: (string | false)[] };
+  /** Cuts every connection, as a crash would. */
+  drop(): void;
   /** Ends the server and every connection. */
   close(): Promise<void>;
 }
@@ -111,6 +113,9 @@ async function listen(
   return {
     port: (server.address() as AddressInfo).port,
     seen,
+    drop: () => {
+      for (const socket of sockets) socket.destroy();
+    },
     close: () =>
       new Promise<void>(resolve => {
         server.close(() => resolve());

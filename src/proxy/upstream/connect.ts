@@ -4,11 +4,11 @@
  */
 
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../core/address.js';
 import { type Authority, authorityText } from '../../core/authority.js';
 import type { Resolver } from '../../dns/resolver.js';
 import type { HttpConnection } from '../connection.js';
+import { Http1Connection } from '../http1/client.js';
 import { approve, type Destination } from './approve.js';
 import { connectFirst, type Dialled, type Dialler, type DialTimes } from './dial.js';
 import { Http2Connection } from './h2-client.js';
@@ -50,8 +50,6 @@ export interface ConnectOptions {
   readonly reach: Reach;
   readonly trust: Trust;
   readonly times: UpstreamTimes;
-  /** Speaks HTTP/1.1 over a connection that is ready for it, which it owns. */
-  readonly http1: (socket: Duplex, times: AnswerTimes) => HttpConnection;
 }
 
 export interface Connected {
@@ -72,14 +70,19 @@ export async function connect(
   options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Connected> {
-  const { times, trust, http1 } = options;
+  const { times, trust } = options;
   const { socket, endpoint } = await options.reach(destination, signal);
-  if (authority.scheme === 'http') return { connection: http1(socket, times), dialled: endpoint, socket };
+  if (authority.scheme === 'http')
+    return { connection: speakHttp1(socket, times), dialled: endpoint, socket };
   const handshake = { host: authority.host, alpn: OFFERS[wish], timeoutMs: times.handshakeMs };
   const secured = await secure(socket, trust, handshake, signal);
   const connection =
     secured.alpnProtocol === 'h2'
       ? new Http2Connection(secured, authorityText(authority), times)
-      : http1(secured, times);
+      : speakHttp1(secured, times);
   return { connection, dialled: endpoint, socket: secured };
+}
+
+function speakHttp1(socket: Socket, { headMs, idleMs }: AnswerTimes): HttpConnection {
+  return new Http1Connection(socket, { limits: { headMs, contentIdleMs: idleMs } });
 }

@@ -30,6 +30,8 @@ export class Http2Connection implements HttpConnection {
   /** `socket` has negotiated `h2` and its peer is verified; the connection owns it. */
   constructor(socket: TLSSocket, host: string, times: AnswerTimes) {
     this.#times = times;
+    // A session does not notice the end of a connection that may stay half open.
+    socket.allowHalfOpen = false;
     this.#session = http2.connect(`https://${host}`, {
       createConnection: () => socket,
       peerMaxConcurrentStreams: STREAMS_AT_FIRST,
@@ -45,7 +47,12 @@ export class Http2Connection implements HttpConnection {
     this.#session.on('error', () => this.#drain());
     this.#session.on('goaway', () => this.#drain());
     this.#session.on('close', () => this.#drain());
-    this.#session.once('connect', () => this.#session.setLocalWindowSize(SESSION_WINDOW));
+    // Pushes were disabled: who sends one anyway is not listened to any longer.
+    this.#session.on('stream', () => this.close());
+    this.#session.once('connect', () => {
+      // Also called for a session that was closed before it was connected, which then throws.
+      if (!this.#session.destroyed) this.#session.setLocalWindowSize(SESSION_WINDOW);
+    });
     this.#session.on('remoteSettings', ({ maxConcurrentStreams }) => {
       this.#maxStreams = Math.min(maxConcurrentStreams ?? STREAMS_AT_FIRST, MAX_STREAMS);
     });
@@ -71,7 +78,11 @@ export class Http2Connection implements HttpConnection {
     stream.once('close', () => {
       this.#open--;
     });
-    return converse(stream, request, this.#times, signal);
+    return converse(stream, request, { times: this.#times, line: this, signal }).catch((error: unknown) => {
+      // Node does not tell when it has given a session up, and goes on taking requests for it: silence is the sign.
+      if (errorCode(error) === 'UPSTREAM_TIMEOUT') this.#drain();
+      throw error;
+    });
   }
 
   /** At once: streams that are open end as truncated. */

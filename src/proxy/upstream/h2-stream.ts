@@ -6,7 +6,7 @@
  */
 import http2 from 'node:http2';
 import { Readable } from 'node:stream';
-import { errorCode, GatewayError } from '../../core/errors.js';
+import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import { type Body, NO_BODY } from '../exchange.js';
@@ -21,9 +21,6 @@ export interface AnswerTimes {
   /** Longest silence while content is on its way, either way. */
   readonly idleMs: number;
 }
-
-/** Node's code for an error of one stream, where the connection goes on. */
-const STREAM_ERROR = 'ERR_HTTP2_STREAM_ERROR';
 
 /** Interim answers to one request: more is a flood. */
 const MAX_INTERIM = 10;
@@ -42,15 +39,21 @@ interface Settle {
 /** What Node calls for 'response', 'headers' and 'trailers'; its types leave out the fields as they were received. */
 type OnFields = (fields: unknown, flags: number, raw: readonly string[]) => void;
 
+export interface ConversationOptions {
+  readonly times: AnswerTimes;
+  /** The connection of the stream. */
+  readonly line: { readonly closed: boolean };
+  readonly signal: AbortSignal;
+}
+
 /** Sends `request` on a stream whose head was just submitted, and reads the answer. */
 export function converse(
   stream: http2.ClientHttp2Stream,
   request: OutboundRequest,
-  times: AnswerTimes,
-  signal: AbortSignal,
+  options: ConversationOptions,
 ): Promise<ConnectionAnswer> {
   return new Promise((resolve, reject) => {
-    new Conversation(stream, request, times, signal, { resolve, reject }).start();
+    new Conversation(stream, request, options, { resolve, reject }).start();
   });
 }
 
@@ -58,11 +61,11 @@ class Conversation {
   readonly #stream: http2.ClientHttp2Stream;
   readonly #request: OutboundRequest;
   readonly #times: AnswerTimes;
+  readonly #line: { readonly closed: boolean };
   readonly #signal: AbortSignal;
   readonly #settle: Settle;
   readonly #bytes = { received: 0, sent: 0 };
   #timer: NodeJS.Timeout;
-  #error: unknown = null;
   #interim = 0;
   #answered = false;
   #over = false;
@@ -72,17 +75,17 @@ class Conversation {
   constructor(
     stream: http2.ClientHttp2Stream,
     request: OutboundRequest,
-    times: AnswerTimes,
-    signal: AbortSignal,
+    options: ConversationOptions,
     settle: Settle,
   ) {
     this.#stream = stream;
     this.#request = request;
-    this.#times = times;
-    this.#signal = signal;
+    this.#times = options.times;
+    this.#line = options.line;
+    this.#signal = options.signal;
     this.#settle = settle;
     this.#bytes.sent = request.path.length + request.host.length + fieldBytes(request.headers);
-    this.#timer = setTimeout(() => this.#onQuiet(), times.headMs);
+    this.#timer = setTimeout(() => this.#onQuiet(), this.#times.headMs);
   }
 
   start(): void {
@@ -94,9 +97,7 @@ class Conversation {
     stream.on('response', onHead as () => void);
     stream.on('headers', onInterim as () => void);
     stream.on('trailers', onTrailers as () => void);
-    stream.on('error', error => {
-      this.#error = error;
-    });
+    stream.on('error', () => {}); // 'close' follows, and the stream knows its code.
     stream.once('close', () => this.#onClose());
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
     watchEnd(stream, () => {
@@ -243,9 +244,8 @@ class Conversation {
     if (code === NGHTTP2_REFUSED_STREAM) {
       return new GatewayError('UPSTREAM_UNREACHABLE', `${host} refused the stream`, { cause: UNPROCESSED });
     }
-    // Any other error than of the stream is of the connection under it.
-    const isReset =
-      code !== NGHTTP2_NO_ERROR && (this.#error === null || errorCode(this.#error) === STREAM_ERROR);
+    // Node cancels the streams of a connection that was lost: the code is the upstream's only while there is one.
+    const isReset = code !== NGHTTP2_NO_ERROR && !this.#line.closed;
     if (!isReset) return new GatewayError('UPSTREAM_UNREACHABLE', `${host} hung up before it answered`);
     return new GatewayError(
       'UPSTREAM_PROTOCOL',

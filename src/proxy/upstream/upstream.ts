@@ -72,7 +72,6 @@ export interface Upstream {
 export interface UpstreamOptions {
   readonly resolver: Resolver;
   readonly trust: Trust;
-  readonly http1: ConnectOptions['http1'];
   readonly dialler?: Dialler;
   readonly times?: Partial<UpstreamTimes>;
   readonly pool?: Partial<PoolLimits>;
@@ -102,7 +101,7 @@ class PooledUpstream implements Upstream {
   constructor(options: UpstreamOptions) {
     const times = { ...UPSTREAM_TIMES, ...options.times };
     const reach = reachDirectly(options.resolver, options.dialler ?? dialTcp, times);
-    this.#connecting = { reach, trust: options.trust, times, http1: options.http1 };
+    this.#connecting = { reach, trust: options.trust, times };
     this.#clock = options.clock ?? systemClock;
     this.#pool = new Pool({ ...POOL_LIMITS, ...options.pool });
   }

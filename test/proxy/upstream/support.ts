@@ -2,7 +2,6 @@
 import net from 'node:net';
 import { type Endpoint, endpointText, type IpAddress, parseAddress } from '../../../src/core/address.js';
 import { type Authority, authorityText, parseAuthority, type Scheme } from '../../../src/core/authority.js';
-import { GatewayError } from '../../../src/core/errors.js';
 import type { Resolver } from '../../../src/dns/resolver.js';
 import type { Verdict } from '../../../src/policy/question.js';
 import type { OutboundRequest } from '../../../src/proxy/connection.js';
@@ -158,7 +157,6 @@ export function upstreamTo(
   return createUpstream({
     resolver: { resolve: async () => [ip('203.0.113.7')] },
     trust: trustRoots([rootPem]),
-    http1: stubHttp1,
     dialler: diallerTo(port).dial,
     ...over,
   });
@@ -172,37 +170,3 @@ export async function bytesOf(body: Body): Promise<Buffer> {
 }
 
 export const NEVER = new AbortController().signal;
-
-export const stubHttp1: UpstreamOptions['http1'] = socket => ({
-  protocol: 'http/1.1',
-  get ready() {
-    return !socket.destroyed;
-  },
-  get closed() {
-    return socket.destroyed;
-  },
-  close: () => void socket.destroy(),
-  send: (request, signal) =>
-    new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new GatewayError('CLIENT_ABORTED', 'x')));
-      socket.on('error', () => {});
-      socket.once('close', () => reject(new GatewayError('UPSTREAM_UNREACHABLE', 'x')));
-      socket.once('data', (chunk: Buffer) =>
-        resolve({
-          head: {
-            status: Number(chunk.subarray(9, 12)),
-            reason: '',
-            headers: [],
-            framing: { kind: 'none' },
-            version: '1.1',
-          },
-          body: NO_BODY,
-          trailers: () => [],
-          protocol: 'http/1.1',
-          bytes: { received: 0, sent: 0 },
-          upgraded: null,
-        }),
-      );
-      socket.write(`${request.head.method} ${request.path} HTTP/1.1\r\nHost: ${request.host}\r\n\r\n`);
-    }),
-});
