@@ -149,7 +149,10 @@ export class SecretStore {
     for (const [name, loaded] of set) {
       entries.set(name, { ...loaded, name, placeholder: placeholders.get(name) ?? '' });
     }
+    // A placeholder that an operator chose may be that of several sandboxes.
+    const own = new Set(placeholders.values());
     const isForeign = (placeholder: string): boolean => {
+      if (own.has(placeholder)) return false;
       const owner = this.#owners.get(placeholder);
       return owner !== undefined && owner.sandbox !== sandbox;
     };
