@@ -212,7 +212,7 @@ dns_servers: ["2620:fe::fe"]
 tls: { passthrough: ["*.pinned.test"] }
 secrets:
   A: { hosts: [a.test] }
-  B: { hosts: ["b.test:8443"], value_from: { file: /run/b }, placeholder: GWPH_0123456789abcdef0123, allow_http: true }
+  B: { hosts: ["b.test:8443"], value_from: { file: /run/b }, placeholder: GWPH_0123456789abcdef0123456789abcdef, allow_http: true, in: [basic, 'body:json:$.token'], max_occurrences: 2, redact: false, require_placeholder: true }
   C: { hosts: [c.test], value_from: { command: [pass, show, c] } }
 `,
     'p',
@@ -237,7 +237,11 @@ secrets:
   ]);
   expect(secrets[1]).toMatchObject({
     allowHttp: true,
-    placeholder: 'GWPH_0123456789abcdef0123',
+    placeholder: 'GWPH_0123456789abcdef0123456789abcdef',
+    in: ['basic', 'body:json:$.token'],
+    maxOccurrences: 2,
+    redact: false,
+    requirePlaceholder: true,
     hosts: [{ port: 8443 }],
   });
 });
