@@ -143,6 +143,10 @@ function secretSpec(name: string, input: NonNullable<PolicyInput['secrets']>[str
     valueFrom: valueSource(name, input.value_from),
     placeholder: input.placeholder ?? null,
     allowHttp: input.allow_http ?? false,
+    ...(input.in && { in: input.in }),
+    ...(input.max_occurrences !== undefined && { maxOccurrences: input.max_occurrences }),
+    ...(input.redact !== undefined && { redact: input.redact }),
+    ...(input.require_placeholder !== undefined && { requirePlaceholder: input.require_placeholder }),
   };
 }
 

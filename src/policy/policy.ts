@@ -66,6 +66,11 @@ export interface SecretSpec {
   /** Null: one is made for each run. */
   readonly placeholder: string | null;
   readonly allowHttp: boolean;
+  /** Where in a request it may stand; absent: header fields and Basic. `secrets/spec` reads this and what follows. */
+  readonly in?: readonly string[];
+  readonly maxOccurrences?: number;
+  readonly redact?: boolean;
+  readonly requirePlaceholder?: boolean;
 }
 
 export interface DnsSettings {

@@ -159,6 +159,10 @@ const KNOWN_KEYS = [
     'value_from',
     'placeholder',
     'allow_http',
+    'in',
+    'max_occurrences',
+    'redact',
+    'require_placeholder',
   ],
   ...[
     'servers',

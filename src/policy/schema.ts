@@ -104,6 +104,10 @@ const valueFrom = z
     }
   });
 
+/** The shape alone: `secrets/place` refuses the fields that no value may enter. */
+const SECRET_PLACE =
+  /^(?:header(?::[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?|basic|query(?::.+)?|path|body(?::json:\$(?:\.[A-Za-z0-9_-]+)+|:form:.+)?|websocket)$/;
+
 const secret = z.strictObject({
   hosts: z.array(text(checkSecretHost, 'HOST or HOST:PORT; the default port is that of the scheme')).min(1, {
     message: 'a secret with no hosts can go nowhere',
@@ -111,9 +115,27 @@ const secret = z.strictObject({
   value_from: valueFrom.optional().describe('default: the environment variable of the same name'),
   placeholder: z
     .string()
-    .regex(/^[A-Za-z0-9_]{24,128}$/, 'a placeholder is 24 to 128 letters, digits and underscores')
+    .regex(/^GWPH_[0-9a-f]{32}$/, 'a placeholder is GWPH_ and 32 lower-case hexadecimal digits')
     .optional(),
   allow_http: z.boolean().optional(),
+  in: z
+    .array(
+      z
+        .string()
+        .regex(
+          SECRET_PLACE,
+          'is no place for a secret: header[:NAME], basic, query[:NAME], path, body, body:json:$.a.b, body:form:FIELD or websocket',
+        ),
+    )
+    .min(1)
+    .optional()
+    .describe('default: header and basic; elsewhere a placeholder is left as it is'),
+  max_occurrences: z.int().min(1).optional().describe('how often one request may carry it'),
+  redact: z.boolean().optional().describe('answers are redacted, value to placeholder; default true'),
+  require_placeholder: z
+    .boolean()
+    .optional()
+    .describe('requests to its hosts carry the placeholder, and no credential of the sandbox'),
 });
 
 const dns = z.strictObject({
