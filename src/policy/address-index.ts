@@ -11,13 +11,17 @@ export interface AddressIndex<T> {
   find(address: IpAddress): Scope<T> | null;
 }
 
+/** The blocks of one prefix length, by their bits. */
 interface Level<T> {
   readonly prefix: number;
-  readonly scopes: Map<string, Scope<T> & { readonly rules: T[] }>;
+  readonly scopes: Map<Key, Scope<T> & { readonly rules: T[] }>;
 }
 
+/** The bits of an address: a number for IPv4, a character for each 16 bits of IPv6. Both are cheap to cut. */
+type Key = number | string;
+
 export function createAddressIndex<T>(entries: Iterable<readonly [Cidr, T]>): AddressIndex<T> {
-  const levels = { 4: [] as Level<T>[], 6: [] as Level<T>[] };
+  const levels: Record<4 | 6, Level<T>[]> = { 4: [], 6: [] };
   // Shortest prefix first: what surrounds a block is in place before the block.
   const sorted = [...entries].sort(([a], [b]) => a.prefix - b.prefix);
   for (const [block, rule] of sorted) {
@@ -27,32 +31,38 @@ export function createAddressIndex<T>(entries: Iterable<readonly [Cidr, T]>): Ad
       level = { prefix: block.prefix, scopes: new Map() };
       family.unshift(level);
     }
-    const key = maskedKey(rawText(block.bytes), block.prefix);
+    const bits = keyOf(block.bytes);
+    const key = cut(bits, block.prefix);
     const scope = level.scopes.get(key);
     if (scope) scope.rules.push(rule);
-    else level.scopes.set(key, { rules: [rule], outer: lookup(family.slice(1), block.bytes), any: false });
+    else level.scopes.set(key, { rules: [rule], outer: find(family.slice(1), bits), any: false });
   }
-  return { find: address => lookup(levels[address.family], address.bytes) };
+  return {
+    find: address =>
+      levels[address.family].length === 0 ? null : find(levels[address.family], keyOf(address.bytes)),
+  };
 }
 
-function lookup<T>(levels: readonly Level<T>[], bytes: Uint8Array): Scope<T> | null {
-  if (levels.length === 0) return null;
-  const raw = rawText(bytes);
+function find<T>(levels: readonly Level<T>[], bits: Key): Scope<T> | null {
   for (const level of levels) {
-    const scope = level.scopes.get(maskedKey(raw, level.prefix));
-    if (scope) return scope;
+    const scope = level.scopes.get(cut(bits, level.prefix));
+    if (scope !== undefined) return scope;
   }
   return null;
 }
 
-/** The address as a string of its bytes: cheap to cut and to hash. */
-function rawText(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+function keyOf(bytes: Uint8Array): Key {
+  const word = (i: number): number => ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
+  if (bytes.length === 4) return word(0) * 0x1_0000 + word(2);
+  return String.fromCharCode(word(0), word(2), word(4), word(6), word(8), word(10), word(12), word(14));
 }
 
-function maskedKey(raw: string, prefix: number): string {
-  const whole = prefix >> 3;
-  const rest = prefix & 7;
-  if (rest === 0) return raw.slice(0, whole);
-  return raw.slice(0, whole) + String.fromCharCode(raw.charCodeAt(whole) & (0xff << (8 - rest)));
+/** The first `prefix` bits. */
+function cut(bits: Key, prefix: number): Key {
+  // A shift by 32 is none at all.
+  if (typeof bits === 'number') return prefix === 0 ? 0 : bits >>> (32 - prefix);
+  const whole = prefix >> 4;
+  const rest = prefix & 15;
+  if (rest === 0) return bits.slice(0, whole);
+  return bits.slice(0, whole) + String.fromCharCode(bits.charCodeAt(whole) & (0xffff << (16 - rest)));
 }

@@ -11,7 +11,7 @@ import { denied } from './deny.js';
 import { ANY_PORT, type Ask, coversPort, judge } from './judge.js';
 import type { HostPin, Policy } from './policy.js';
 import type { Allow, Question, Verdict } from './question.js';
-import { classifyAddress } from './special.js';
+import { type AddressKind, classifyAddress } from './special.js';
 import { classifyName } from './special-names.js';
 
 /** Null is the policy that failed to load: it denies everything. */
@@ -86,9 +86,9 @@ function decideName(policy: Policy, name: Hostname, ask: Ask): Verdict {
 
 function decideAddress(policy: Policy, { address, port }: Endpoint, ask: Ask): Verdict {
   const plain = unmapped(address);
-  const floor = addressFloor(policy, plain, port);
-  if (floor !== null) return floor;
   const { kind, block } = classifyAddress(plain);
+  const floor = addressFloor(policy, plain, port, kind);
+  if (floor !== null) return floor;
   if (kind === 'loopback') return denied.loopback(plain.text, block);
   const closed = (kind === 'private' || kind === 'special') && policy.blockPrivateIps;
   const deny = policy.denyAddresses.find(plain);
@@ -104,21 +104,19 @@ function decideAddress(policy: Policy, { address, port }: Endpoint, ask: Ask): V
 }
 
 /** What no rule lifts. */
-function addressFloor(policy: Policy, address: IpAddress, port: number): Verdict | null {
-  if (isGateway(policy, address, port)) return denied.gateway(address.text, port);
-  if (!policy.allowMetadata && classifyAddress(address).kind === 'metadata')
-    return denied.metadata(address.text);
+function addressFloor(policy: Policy, address: IpAddress, port: number, kind: AddressKind): Verdict | null {
+  if (isGateway(policy, address, port, kind)) return denied.gateway(address.text, port);
+  if (!policy.allowMetadata && kind === 'metadata') return denied.metadata(address.text);
   return null;
 }
 
 /** A listener on the unspecified address is one on every loopback address. */
-function isGateway(policy: Policy, address: IpAddress, port: number): boolean {
+function isGateway(policy: Policy, address: IpAddress, port: number, kind: AddressKind): boolean {
   const own = policy.gatewayEndpoints;
   if (own.size === 0) return false;
   if (own.has(endpointText({ address, port }))) return true;
-  const loopback = classifyAddress(address).kind === 'loopback';
   return (
-    loopback &&
+    kind === 'loopback' &&
     (own.has(`0.0.0.0:${port}`) ||
       own.has(`[::]:${port}`) ||
       own.has(`127.0.0.1:${port}`) ||
@@ -138,10 +136,10 @@ function decideDial(policy: Policy, host: Host, endpoint: Endpoint): Verdict {
   // A pin with a port stands in for every port that a rule allows.
   const name = decideName(policy, host.name, { port: pin?.port == null ? port : ANY_PORT, request: null });
   if (!name.allow) return name;
-  const floor = addressFloor(policy, address, port) ?? deniedAddress(policy, address, port);
+  const { kind, block } = classifyAddress(address);
+  const floor = addressFloor(policy, address, port, kind) ?? deniedAddress(policy, address, port);
   if (floor !== null) return floor;
   if (pin !== undefined) return decidePinned(pin, host.name, { address, port });
-  const { kind, block } = classifyAddress(address);
   if (kind === 'loopback') return denied.loopback(address.text, block);
   if (
     (kind === 'private' || kind === 'special') &&

@@ -1,7 +1,8 @@
 /**
  * Which rules name a host: a trie of labels from the right (RFC 1034 §3.1).
  *
- * Pure. A look-up costs one hash a label, however many patterns there are, and allocates nothing but the labels.
+ * Pure. A look-up costs one hash a label, however many patterns there are; the latest answers are remembered, since
+ * a connection asks for the same name again and again.
  */
 import type { Hostname } from '../core/host.js';
 import type { HostPattern } from './pattern.js';
@@ -26,8 +27,21 @@ export function createNameIndex<T>(entries: Iterable<readonly [HostPattern, T]>)
   for (const [pattern, rule] of entries) insert(root, pattern, rule);
   root.belowScope = scopeOf(root.below, null, true);
   link(root);
-  return { find: name => find(root, name) };
+  const recent = new Map<string, Scope<T> | null>();
+  return {
+    find: name => {
+      const known = recent.get(name);
+      if (known !== undefined) return known;
+      const scope = find(root, name);
+      // Names are a stranger's: the memory is bounded, and forgetting it all costs nothing but a walk.
+      if (recent.size >= MAX_REMEMBERED) recent.clear();
+      recent.set(name, scope);
+      return scope;
+    },
+  };
 }
+
+const MAX_REMEMBERED = 512;
 
 function find<T>(root: Node<T>, name: string): Scope<T> | null {
   let node = root;
