@@ -103,8 +103,8 @@ function hintOf(network: NetworkEvent | undefined): string {
 function count(tally: Tally, { type, network }: Event): void {
   if (network === undefined) return;
   const terminal = type.startsWith('request.') || type === 'flow.refused' || type === 'dns.refused';
-  // A flow that carried no request (a tunnel) counts once, when it closes.
-  const tunnel = type === 'flow.closed' && network.protocol === 'tcp' && network.decision === 'allow';
+  // A tunnel carries no request that is seen: it counts once, when it closes. Only a tunnel's flow is dialled itself.
+  const tunnel = type === 'flow.closed' && network.destination !== null;
   if (!terminal && !tunnel && type !== 'tls.refused') return;
   tally.requests += 1;
   if (type === 'request.failed') tally.failed += 1;

@@ -57,6 +57,15 @@ test('an allowed request is counted and not told', () => {
   expect(narrator.summary()).toBe('sallyport: 1 request, 0 refused');
 });
 
+test('a tunnel counts as one request when it closes, and an inspected flow as none', () => {
+  const narrator = createNarrator(plain);
+  const closed = (destination: string | null) =>
+    numbered({ type: 'flow.closed', sandbox: 'sb1', network: networkOf({ layer: 'tcp', destination }) }, 1);
+  narrator.line(closed('93.184.216.34:22'));
+  narrator.line(closed(null));
+  expect(narrator.summary()).toBe('sallyport: 1 request, 0 refused');
+});
+
 test('a refusal that repeats is told once and counted each time', () => {
   const narrator = createNarrator(plain);
   const told = [1, 2, 3].map(seq => narrator.line(numbered(refusedBody(evil), seq)));

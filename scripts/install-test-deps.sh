@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs, on Debian and its relatives, what the tests stand on: the inner door's tools, and the clients that are
+# run behind the gateway. What is there already is left alone, so that a prepared machine needs no network.
+set -euo pipefail
+
+packages=(
+  bubblewrap nftables iproute2 util-linux
+  ca-certificates openssl
+  curl wget git
+  python3 python3-requests python3-httpx python3-h2
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if [ "${#missing[@]}" -eq 0 ]; then
+  echo "test dependencies: all present"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+export DEBIAN_FRONTEND=noninteractive
+apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=400)
+
+echo "test dependencies: installing ${missing[*]}"
+"${apt[@]}" update -qq
+"${apt[@]}" install -y -qq --no-install-recommends "${missing[@]}"

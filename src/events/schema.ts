@@ -1,0 +1,88 @@
+/**
+ * The event as a schema: what a reader of the log can rely on. `docs/reference/events.schema.json` is made from it.
+ *
+ * Pure. The types below hold it equal to `Event` in both directions.
+ */
+import { z } from 'zod';
+import type { Event, EventType, Layer } from './event.js';
+
+/** Every type there is, with what it says. `docs/reference/events.md` has the same table. */
+export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
+  'gateway.started': 'The gateway takes traffic from now on.',
+  'gateway.closed': 'The gateway has ended; the last event.',
+  'gateway.dropped': 'A sink was full and lost events; `gateway.detail` counts them and names their `seq`.',
+  'gateway.repeated': 'Refusals of one sandbox beyond 2,000 a second, counted by type and reason.',
+  'policy.loaded': 'A policy took effect; `gateway.detail` lists its warnings.',
+  'policy.refused': 'A policy could not be loaded; the old one stays.',
+  'dns.answered': 'A name was looked up and answered; `reason` is set where the answer was not an address.',
+  'dns.refused': 'A name was not answered; nothing left for it.',
+  'flow.opened': 'A connection of the sandbox was let in.',
+  'flow.refused': 'Terminal: a connection was not let in.',
+  'flow.closed': 'Terminal: a connection that was let in has ended.',
+  'tls.refused': 'A handshake was refused or failed; `flow.closed` follows.',
+  'request.done': 'Terminal: the upstream answered.',
+  'request.refused': 'Terminal: the gateway answered with a refusal.',
+  'request.failed': 'Terminal: allowed, and it could not be done, or not to its end.',
+  'secret.leak': 'A placeholder or a value was on its way to where it may not go; a refusal follows.',
+  'secret.left': 'A placeholder left as it was: nothing allows it to be filled in there.',
+  'exec.started': 'A command was started in the sandbox.',
+  'exec.done': 'The command has ended.',
+};
+
+const LAYERS = ['dns', 'udp', 'tcp', 'tls', 'http', 'websocket'] as const satisfies readonly Layer[];
+
+const count = z.int().min(0);
+
+const network = z.strictObject({
+  layer: z.enum(LAYERS),
+  decision: z.enum(['allow', 'deny']),
+  flow: z.string().nullable().describe('identity of the connection'),
+  request: z.string().nullable().describe('identity of the request'),
+  method: z.string().describe('HTTP method, or DNS record type; empty where there is none'),
+  url: z.string().describe('empty where there is none; at most 8,192 characters and a marker'),
+  host: z.string().describe('the name or address as decided'),
+  port: z.int().min(0).max(65_535).describe('0 where there is none'),
+  status_code: z.int().min(0).max(999).describe('of the answer that the sandbox got; 0: none was begun'),
+  request_bytes: count.describe('from the sandbox, heads and framing included, as on the wire'),
+  response_bytes: count.describe('to the sandbox, as on the wire'),
+  duration_ms: z.number().min(0),
+  blocked: z.boolean().describe('the gateway said no'),
+  block_reason: z.string().exactOptional().describe('one sentence: why, and what an operator could do'),
+  reason: z.string().nullable().describe('a code: see reasons.md and errors.md'),
+  rule: z.string().nullable().describe('the rule that decided, as `allow_domain[2]`'),
+  destination: z.string().nullable().describe('`address:port` as dialled'),
+  protocol: z.string().describe('http/1.1, h2, tls, tcp, dns/udp, …'),
+  secrets: z.array(z.string()).readonly().describe('names, never values'),
+  generation: count.describe('of the policy that decided'),
+});
+
+const exec = z.strictObject({
+  command: z.array(z.string()).readonly(),
+  exit_code: z.int().nullable(),
+  duration_ms: z.number().min(0),
+});
+
+const gateway = z.strictObject({ message: z.string(), detail: z.array(z.string()).readonly() });
+
+export const eventSchema = z.strictObject({
+  type: z.enum(Object.keys(EVENT_TYPES) as [EventType, ...EventType[]]),
+  timestamp: z.number().describe('milliseconds since the Unix epoch'),
+  seq: z.int().min(1).describe('gapless per gateway, from 1'),
+  sandbox: z.string().nullable(),
+  network: network.exactOptional(),
+  exec: exec.exactOptional(),
+  gateway: gateway.exactOptional(),
+});
+
+/** Compiles only if the schema says what the type says, no more and no less. */
+type Same<A, B> = [A, B] extends [B, A] ? true : never;
+export const SCHEMA_IS_THE_TYPE: Same<z.infer<typeof eventSchema>, Event> = true;
+
+/** The published JSON Schema (draft 2020-12). */
+export function eventJsonSchema(): object {
+  return {
+    ...z.toJSONSchema(eventSchema),
+    title: 'Sallyport event',
+    description: 'One line of the event log.',
+  };
+}
