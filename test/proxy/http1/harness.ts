@@ -19,7 +19,7 @@ export async function bytesOf(body: Body): Promise<Buffer> {
 export function answer(
   status: number,
   text: string,
-  more: Partial<Answer> & { head?: Partial<ResponseHead> } = {},
+  more: Partial<Omit<Answer, 'head'>> & { readonly head?: Partial<ResponseHead> } = {},
 ): Answer {
   const body = Buffer.from(text, 'latin1');
   const { head, ...rest } = more;
