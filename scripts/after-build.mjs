@@ -1,4 +1,27 @@
-// The compiler does not set the executable bit, and npx runs the file as it is.
-import { chmodSync } from 'node:fs';
+// Bundles the command line over its compiled files: loading two hundred small modules costs a fifth of a second, which
+// every `sallyport run` would pay. The library (dist/api) stays as the compiler wrote it.
+import { chmodSync, copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
 
-chmodSync(new URL('../dist/cli/main.js', import.meta.url), 0o755);
+const dist = join(import.meta.dirname, '..', 'dist');
+await build({
+  entryPoints: [join(dist, 'cli', 'main.js')],
+  outdir: join(dist, 'cli'),
+  allowOverwrite: true,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  chunkNames: 'chunk-[hash]',
+  // Native code is found relative to its own package.
+  external: ['koffi'],
+  banner: {
+    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
+// The warden is found beside the file that starts it.
+copyFileSync(join(dist, 'net', 'vestibule', 'warden.cjs'), join(dist, 'cli', 'warden.cjs'));
+chmodSync(join(dist, 'cli', 'main.js'), 0o755);

@@ -17,16 +17,16 @@ import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, type Io } from '
 import { statePaths } from './paths.js';
 
 export interface RunFlags extends PolicyFlags {
-  readonly policy: readonly string[];
-  readonly upstreamCa: readonly string[];
+  readonly policy?: readonly string[];
+  readonly upstreamCa?: readonly string[];
   readonly eventLog?: string;
   readonly quiet: boolean;
   readonly workdir?: string;
-  readonly bind: readonly string[];
-  readonly roBind: readonly string[];
+  readonly bind?: readonly string[];
+  readonly roBind?: readonly string[];
   /** False: `--no-fs-isolation`. */
   readonly fsIsolation: boolean;
-  readonly env: readonly string[];
+  readonly env?: readonly string[];
   /** True: the sandbox gets only what `--env` names, and what its tools cannot do without. */
   readonly clearEnv: boolean;
 }
@@ -53,7 +53,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       layers,
       literals,
       ca: Ca.open({ dir: paths.ca }),
-      upstreamCa: flags.upstreamCa,
+      upstreamCa: flags.upstreamCa ?? [],
       sinks,
     });
     gateway.events.subscribe(event => {
@@ -77,7 +77,7 @@ async function policyLayers(
 ): Promise<{ readonly layers: readonly PolicyDocument[]; readonly literals: ReadonlyMap<string, string> }> {
   const own = flagsLayer(flags);
   if (!own.ok) throw configInvalid('', own.error);
-  const files = await Promise.all(flags.policy.map(loadPolicy));
+  const files = await Promise.all((flags.policy ?? []).map(loadPolicy));
   return { layers: [...files, own.value.document], literals: own.value.literals };
 }
 
@@ -101,8 +101,8 @@ async function runCommand(
     env: environmentOf(flags, process.env),
     workdir,
     binds: [
-      ...flags.roBind.map(text => parseBind(text, false)),
-      ...flags.bind.map(text => parseBind(text, true)),
+      ...(flags.roBind ?? []).map(text => parseBind(text, false)),
+      ...(flags.bind ?? []).map(text => parseBind(text, true)),
     ],
     noFsIsolation: !flags.fsIsolation,
     hide,
@@ -159,7 +159,7 @@ function environmentOf(
   const base = Object.entries(own).filter(
     ([name]) => !clearEnv || ALWAYS.has(name) || name.startsWith('LC_'),
   );
-  const given = env.map((text): [string, string | undefined] => {
+  const given = (env ?? []).map((text): [string, string | undefined] => {
     const at = text.indexOf('=');
     return at < 0 ? [text, own[text]] : [text.slice(0, at), text.slice(at + 1)];
   });

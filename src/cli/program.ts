@@ -1,0 +1,149 @@
+/** The command line: flags to functions, and nothing else. Each command's code is loaded when it is asked for. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { packageRoot } from '../policy/load.js';
+import type { Io } from './io.js';
+
+/** For a flag that may be given many times; absent, it is undefined. */
+const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
+
+const RUN_HELP = `
+Examples:
+  sallyport run --allow api.github.com --secret GITHUB_TOKEN@api.github.com -- \\
+    sh -c 'curl -H "Authorization: Bearer $GITHUB_TOKEN" https://api.github.com/user'
+  sallyport run --policy balanced --event-log events.jsonl -- npm ci
+  sallyport run --allow db.example.com:5432 -- psql -h db.example.com
+
+Exit code: the command's own; 128+n when signal n ended it; 125 when sallyport itself failed (a bad flag, an invalid
+policy, a missing program); 126 when the command cannot be run; 127 when there is no such command.`;
+
+/** Builds the program; the actions write to `io` and give their exit code to `exit`. */
+export function program(io: Io, exit: (code: number) => void): Command {
+  const sallyport = new Command('sallyport')
+    .description('Run code that you do not trust behind a gateway that enforces a policy.')
+    .version(version())
+    .showHelpAfterError('(see --help)')
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .enablePositionalOptions()
+    .exitOverride();
+  addRun(sallyport, io, exit);
+  addDemo(sallyport, io, exit);
+  addPolicyCommands(sallyport, io, exit);
+  addMachineCommands(sallyport, io, exit);
+  return sallyport;
+}
+
+/** The flags that add a layer to the policy. */
+function withPolicyFlags(command: Command): Command {
+  return command
+    .option(
+      '--policy <file>',
+      'a policy file, or strict, balanced, open; may be repeated, later ones on top',
+      collect,
+      [],
+    )
+    .option('--allow <host[:port]>', 'allow a host (*.x: every name below x)', collect)
+    .option('--deny <host[:port]>', 'deny a host, whatever allows it', collect)
+    .option('--allow-cidr <block>', 'allow addresses that are dialled as such', collect)
+    .option('--deny-cidr <block>', 'deny addresses, whatever name leads to them', collect)
+    .option(
+      '--add-host <name=ip[:port]>',
+      "the operator's own address for a name; it may be private",
+      collect,
+      [],
+    )
+    .option(
+      '--secret <name[=value]@host[,host]>',
+      'a value that only these hosts get; the sandbox holds a placeholder',
+      collect,
+      [],
+    )
+    .option('--passthrough <host>', 'let TLS to this host pass unread, by its SNI', collect);
+}
+
+function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void {
+  withPolicyFlags(sallyport.command('run'))
+    .description('run a command in a sandbox whose only way to the network is the gateway')
+    .argument('<command...>', 'the command and its arguments, after --')
+    .passThroughOptions()
+    .option('--upstream-ca <file>', 'PEM roots to trust beside the system’s, for upstreams', collect)
+    .option('--event-log <file>', 'write every event as a JSON line; - is standard output')
+    .option('--quiet', 'no line for each refusal, no summary', false)
+    .option('--workdir <dir>', 'writable, and where the command starts (default: the current folder)')
+    .option('--bind <path[:path]>', 'a file or folder that the command may write', collect)
+    .option('--ro-bind <path[:path]>', 'a file or folder that the command may read', collect)
+    .option('--no-fs-isolation', 'give the command the file system as it is; the network stays closed')
+    .option('--env <name[=value]>', 'set a variable, or keep one with --clear-env', collect)
+    .option('--clear-env', 'keep only PATH, HOME, TERM, locale and what --env names', false)
+    .addHelpText('after', RUN_HELP)
+    .action(async (argv: [string, ...string[]], flags) => {
+      const { runRun } = await import('./run.js');
+      exit(await runRun(flags, argv, io));
+    });
+}
+
+function addDemo(sallyport: Command, io: Io, exit: (code: number) => void): void {
+  sallyport
+    .command('demo')
+    .description(
+      'five outcomes in ten seconds, without the internet: real curl, a real sandbox, an upstream on loopback',
+    )
+    .action(async () => {
+      const { runDemo } = await import('./demo.js');
+      exit(await runDemo(io));
+    });
+}
+
+function addPolicyCommands(sallyport: Command, io: Io, exit: (code: number) => void): void {
+  sallyport
+    .command('check')
+    .description('read a policy, list every problem with its line, and run its examples')
+    .argument('<file>', 'a policy file, or strict, balanced, open')
+    .addHelpText(
+      'after',
+      '\nExample:\n  sallyport check policy.yaml\n\nExit code: 0 good, 1 an example failed, 2 invalid.',
+    )
+    .action(async (file: string) => {
+      const { runCheck } = await import('./check.js');
+      exit(await runCheck(file, io));
+    });
+  withPolicyFlags(sallyport.command('explain'))
+    .description('print the verdict on a URL or HOST[:PORT], the rule behind it, and why')
+    .argument('<subject>', 'a URL, or HOST[:PORT]')
+    .addOption(new Option('--method <method>', 'the method of the request').default('GET'))
+    .option('--resolves-to <ip>', 'what the name is taken to resolve to; nothing is looked up', collect)
+    .option('--json', 'each question and verdict as JSON', false)
+    .addHelpText(
+      'after',
+      '\nExample:\n  sallyport explain --policy balanced https://api.github.com/user\n\nExit code: 0 allowed, 1 refused, 2 invalid.',
+    )
+    .action(async (subject: string, flags) => {
+      const { runExplain } = await import('./explain.js');
+      exit(await runExplain({ ...flags, subject }, io));
+    });
+}
+
+function addMachineCommands(sallyport: Command, io: Io, exit: (code: number) => void): void {
+  sallyport
+    .command('doctor')
+    .description('what this machine has of what a sandbox needs, and the one command that mends it')
+    .action(async () => {
+      const { runDoctor } = await import('./doctor.js');
+      exit(await runDoctor(io));
+    });
+  sallyport
+    .command('setup')
+    .description('install the programs that a sandbox needs, by the package manager of this machine')
+    .option('--dry-run', 'print the commands, run none', false)
+    .option('--yes', 'do not ask', false)
+    .action(async flags => {
+      const { runSetup } = await import('./setup.js');
+      exit(await runSetup(flags, io));
+    });
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
+  return (manifest as { version: string }).version;
+}
