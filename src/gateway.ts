@@ -23,6 +23,7 @@ import { acceptFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
 import { speakProxy } from './proxy/speak.js';
 import type { Ca } from './proxy/tls/ca.js';
+import type { UpstreamTimes } from './proxy/upstream/connect.js';
 import type { Dialler } from './proxy/upstream/dial.js';
 import { loadTrust, type Trust } from './proxy/upstream/trust.js';
 import { createUpstream, type Upstream } from './proxy/upstream/upstream.js';
@@ -52,6 +53,7 @@ export interface GatewayOptions {
   readonly lookUp?: LookUp;
   readonly dialler?: Dialler;
   readonly trust?: Trust;
+  readonly times?: Partial<UpstreamTimes>;
   readonly clock?: Clock;
 }
 
@@ -156,6 +158,7 @@ export class Gateway implements AsyncDisposable {
       trust,
       clock: this.#clock,
       ...(options.dialler && { dialler: options.dialler }),
+      ...(options.times && { times: options.times }),
     });
     this.events.emit({ type: 'gateway.started', sandbox: null, gateway: { message: 'started', detail: [] } });
     this.#announce();
