@@ -1,4 +1,5 @@
 /** What the tests of the outer door share: a resolver and a dialler that stay on loopback, and requests to send. */
+import { setMaxListeners } from 'node:events';
 import net from 'node:net';
 import { type Endpoint, endpointText, type IpAddress, parseAddress } from '../../../src/core/address.js';
 import { type Authority, authorityText, parseAuthority, type Scheme } from '../../../src/core/authority.js';
@@ -169,4 +170,6 @@ export async function bytesOf(body: Body): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** A caller that never leaves. Many wait on it at once. */
 export const NEVER = new AbortController().signal;
+setMaxListeners(0, NEVER);
