@@ -3,11 +3,9 @@
  *
  * Pure. `schema.ts` has checked every leaf before anything is built here.
  */
-import { parseAddress, parseCidr, unmapped } from '../core/address.js';
+import { parseAddress, unmapped } from '../core/address.js';
 import { type Hostname, parseHostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
-import { ALL_PORTS, parseDialTarget, WEB_PORTS } from './document-parts.js';
-import { parsePathGlob } from './path.js';
 import { parseHostPattern, parseHostPort } from './pattern.js';
 import type {
   CidrRule,
@@ -21,7 +19,17 @@ import type {
   ValueSource,
 } from './policy.js';
 import type { Problem } from './problem.js';
-import { type CidrEntry, type DomainEntry, type PolicyInput, policySchema } from './schema.js';
+import {
+  ALL_PORTS,
+  type CidrEntry,
+  cidrRule,
+  type DomainEntry,
+  domainRule,
+  parseDialTarget,
+  sure,
+  WEB_PORTS,
+} from './rules.js';
+import { type PolicyInput, policySchema } from './schema.js';
 import { schemaProblems } from './schema-problems.js';
 import { parseSubject } from './subject.js';
 import { parseYaml, type YamlText } from './yaml.js';
@@ -72,43 +80,8 @@ function domainRules(
   return (entries ?? []).map((entry, i) => domainRule(entry, `${key}[${i}]`, ports));
 }
 
-/** The rule of one entry; `defaultPorts` are those of an entry without any. */
-export function domainRule(
-  entry: DomainEntry,
-  label: string,
-  defaultPorts: readonly PortRange[],
-): DomainRule {
-  const rule = typeof entry === 'string' ? { domain: entry } : entry;
-  const { host, port } = sure(parseHostPort(rule.domain));
-  const ports = rule.ports ?? [rule.port ?? port].filter(value => value !== null && value !== undefined);
-  return {
-    label,
-    host,
-    ports: ports.length === 0 ? defaultPorts : ports.map(value => ({ from: value, to: value })),
-    protocol: rule.protocol ?? 'any',
-    methods: rule.methods ? new Set(rule.methods) : null,
-    paths: rule.paths ? rule.paths.map(glob => sure(parsePathGlob(glob))) : null,
-    tunnel: rule.tunnel ?? null,
-  };
-}
-
 function cidrRules(entries: readonly CidrEntry[] | undefined, key: string): CidrRule[] {
   return (entries ?? []).map((entry, i) => cidrRule(entry, `${key}[${i}]`));
-}
-
-export function cidrRule(entry: CidrEntry, label: string): CidrRule {
-  const rule = typeof entry === 'string' ? { cidr: entry } : entry;
-  const { port_start: from, port_end: to } = rule;
-  return {
-    label,
-    block: sure(parseCidr(rule.cidr)),
-    ports: from === undefined ? ALL_PORTS : [{ from, to: to ?? from }],
-    protocol: rule.protocol ?? 'any',
-    methods: null,
-    paths: null,
-    // An address says nothing about HTTP: whatever the port, its bytes may be anything.
-    tunnel: true,
-  };
 }
 
 function pins(input: PolicyInput['add_hosts']): ReadonlyMap<Hostname, HostPin> {
@@ -174,10 +147,4 @@ function example(input: NonNullable<PolicyInput['examples']>[number], index: num
     reason: input.reason ?? null,
     rule: input.rule ?? null,
   };
-}
-
-/** The value of a leaf that the schema has checked with the same parser. */
-function sure<T>(result: Result<T, unknown>): T {
-  if (!result.ok) throw new Error(`the schema passed what its parser refuses (${String(result.error)})`);
-  return result.value;
 }

@@ -5,12 +5,18 @@
  */
 import { type Hostname, parseHostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
-import { cidrRule, domainRule } from './document.js';
-import { ALL_PORTS, parseDialTarget, WEB_PORTS } from './document-parts.js';
 import { parseHostPattern, parseHostPort } from './pattern.js';
 import type { CidrRule, DomainRule, HostPin, PolicyDocument, SecretSpec } from './policy.js';
 import { type Problem, quoted } from './problem.js';
-import { checkCidr, checkSecretHost } from './schema.js';
+import {
+  ALL_PORTS,
+  checkCidr,
+  checkSecretHost,
+  cidrRule,
+  domainRule,
+  parseDialTarget,
+  WEB_PORTS,
+} from './rules.js';
 
 /** Each list holds a flag's values in the order in which they were given. */
 export interface PolicyFlags {

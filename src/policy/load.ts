@@ -9,10 +9,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../core/errors.js';
 import { err, type Result } from '../core/result.js';
-import { parsePolicy } from './document.js';
 import type { PolicyDocument } from './policy.js';
-import { configInvalid, type Problem } from './problem.js';
-import { MAX_POLICY_BYTES } from './yaml.js';
+import { configInvalid, MAX_POLICY_BYTES, type Problem } from './problem.js';
 
 /** The profiles that come with the package, in `policies/`. */
 export const PROFILES = ['strict', 'balanced', 'open'] as const;
@@ -41,6 +39,8 @@ export async function readPolicy(nameOrFile: string): Promise<Result<PolicyDocum
     if (problem !== null) return err([{ path: '', message: problem }]);
     const bytes = await file.readFile();
     if (bytes.length > MAX_POLICY_BYTES) return err([{ path: '', message: TOO_LARGE }]);
+    // Loaded when there is something to read: the schema and YAML libraries cost a tenth of a second.
+    const { parsePolicy } = await import('./document.js');
     return parsePolicy(new TextDecoder('utf-8', { fatal: true }).decode(bytes), nameOrFile);
   } catch (error) {
     return err([{ path: '', message: unreadable(errorCode(error)) }]);

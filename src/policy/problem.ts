@@ -21,6 +21,9 @@ export function configInvalid(source: string, problems: readonly Problem[]): Gat
   return new GatewayError('CONFIG_INVALID', problems.map(problem => problemText(source, problem)).join('\n'));
 }
 
+/** Bytes of a policy file; more is refused before it is parsed. */
+export const MAX_POLICY_BYTES = 1024 * 1024;
+
 const MAX_QUOTED = 100;
 
 /** An operator's text inside a message: quoted, cut, and with nothing in it that a terminal would obey. */

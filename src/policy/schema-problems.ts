@@ -16,7 +16,11 @@ function flatten(issue: Issue, above: ValuePath, root: unknown, text?: YamlText)
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map(key =>
-        problem([...path, key], `unknown key${similarKey(key, path)}`, text?.lineOf(path, key)),
+        problem(
+          [...path, key],
+          `unknown key${issue.keys.length > MAX_GUESSES ? '' : similarKey(key, path)}`,
+          text?.lineOf(path, key),
+        ),
       );
     case 'invalid_union':
       return unionProblems(issue.errors, path, root, text);
@@ -176,6 +180,9 @@ const KNOWN_KEYS = [
     'expect',
   ],
 ];
+
+/** A file of nothing but unknown keys gets no guesses: each costs a comparison with every known key. */
+const MAX_GUESSES = 20;
 
 /** The known key that differs least, if it is near. */
 function similarKey(key: string, path: ValuePath): string {

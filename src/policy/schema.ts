@@ -5,14 +5,14 @@
  * problem; what passes here is read again by `document.ts` without a way to fail.
  */
 import { z } from 'zod';
-import { parseAddress, parseCidr, unmapped } from '../core/address.js';
+import { parseAddress } from '../core/address.js';
 import { parseHostname } from '../core/host.js';
 import type { Result } from '../core/result.js';
-import { parseDialTarget } from './document-parts.js';
 import { parsePathGlob } from './path.js';
 import { parseHostPattern, parseHostPort } from './pattern.js';
 import { quoted } from './problem.js';
 import { DENY_REASONS } from './reasons.js';
+import { checkCidr, checkSecretHost, parseDialTarget } from './rules.js';
 import { parseSubject } from './subject.js';
 
 /** A string that `parse` accepts; its sentence becomes the problem. */
@@ -192,8 +192,6 @@ export const policySchema = z.strictObject({
 });
 
 export type PolicyInput = z.infer<typeof policySchema>;
-export type DomainEntry = NonNullable<PolicyInput['allow_domain']>[number];
-export type CidrEntry = NonNullable<PolicyInput['allow_cidr']>[number];
 
 /** The JSON Schema of a policy file (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {
@@ -202,35 +200,4 @@ export function policyJsonSchema(): object {
 
 function named(result: Result<unknown, string>, value: string, what: string): Result<unknown, string> {
   return result.ok ? result : { ok: false, error: `${quoted(value)} is not ${what} (${result.error})` };
-}
-
-/** The error is a sentence for the operator. */
-export function checkCidr(value: string): Result<unknown, string> {
-  const block = parseCidr(value);
-  if (!block.ok) {
-    const why = block.error === 'host-bits-set' ? ': bits past the prefix are set' : '';
-    return { ok: false, error: `${quoted(value)} is not a CIDR block${why}` };
-  }
-  const { family, bytes, prefix } = block.value;
-  const first = unmapped({ family, bytes, text: '' });
-  if (first.family !== family) {
-    const plain = prefix >= 96 ? `; write '${first.text}/${prefix - 96}'` : '';
-    return { ok: false, error: `${quoted(value)} is a block of IPv4-mapped addresses${plain}` };
-  }
-  return block;
-}
-
-/** A secret goes to hosts that were named and verified: `*` names nobody, and an address is no name. */
-export function checkSecretHost(value: string): Result<unknown, string> {
-  const parsed = parseHostPort(value);
-  if (!parsed.ok) return parsed;
-  if (parsed.value.host.kind === 'any')
-    return { ok: false, error: `a secret's hosts are named; '*' is not a name` };
-  if (parsed.value.host.kind === 'ip') {
-    return {
-      ok: false,
-      error: `${quoted(value)} is an address; a secret goes to names (add_hosts can give it one)`,
-    };
-  }
-  return parsed;
 }

@@ -6,7 +6,7 @@
  */
 import { type Document, isPair, isScalar, LineCounter, parseDocument, visit, type YAMLError } from 'yaml';
 import { err, ok, type Result } from '../core/result.js';
-import { type Problem, quoted } from './problem.js';
+import { MAX_POLICY_BYTES, type Problem, quoted } from './problem.js';
 
 export type ValuePath = readonly (string | number)[];
 
@@ -16,8 +16,6 @@ export interface YamlText {
   lineOf(path: ValuePath, key?: string): number | undefined;
 }
 
-/** Bytes; more is refused before it is parsed. */
-export const MAX_POLICY_BYTES = 1024 * 1024;
 const MAX_ALIASES = 100;
 
 export function parseYaml(text: string): Result<YamlText, readonly Problem[]> {
