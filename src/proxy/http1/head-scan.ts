@@ -42,8 +42,9 @@ export function scanHead(
 }
 
 function lineLength(bytes: Buffer): number {
-  const end = bytes.indexOf(LF);
-  return end < 0 ? bytes.length : end - 1;
+  const lf = bytes.indexOf(LF);
+  const end = lf < 0 ? bytes.length : lf;
+  return bytes[end - 1] === CR ? end - 1 : end;
 }
 
 /** False at a CR without its LF or an LF without its CR: no head can go on with these bytes. */
