@@ -1,0 +1,60 @@
+/**
+ * The writer of header blocks (RFC 7541 §6): static indexes and plain literals, never a dynamic entry.
+ *
+ * Pure. Nothing of one answer is kept for the next, so no table can leak a value from one to the other, and there is
+ * no state that a lost block could upset.
+ */
+import type { HeaderList } from '../../core/headers.js';
+import { STATIC_NAMES, STATIC_PAIRS } from './hpack-static.js';
+
+/**
+ * Writes `fields` in order, behind `reserve` bytes that the caller fills. Names are lower case; names and values are
+ * Latin-1 that the caller has checked.
+ */
+export function emitFields(fields: HeaderList, reserve = 0): Buffer {
+  let most = reserve;
+  // An index and two lengths, of at most five bytes each.
+  for (const [name, value] of fields) most += name.length + value.length + 15;
+  const block = Buffer.allocUnsafe(most);
+  let at = reserve;
+  for (const [name, value] of fields) at = writeField(block, at, name, value);
+  return block.subarray(0, at);
+}
+
+function writeField(block: Buffer, from: number, name: string, value: string): number {
+  // Only short values stand in the table: a long one is not worth a key.
+  const pair = value.length <= 13 ? STATIC_PAIRS.get(`${name}: ${value}`) : undefined;
+  if (pair !== undefined) return writeInteger(block, from, 0x80, 7, pair);
+  const known = STATIC_NAMES.get(name);
+  let at = writeInteger(block, from, 0, 4, known ?? 0);
+  if (known === undefined) at = writeText(block, at, name);
+  return writeText(block, at, value);
+}
+
+function writeText(block: Buffer, from: number, text: string): number {
+  const at = writeInteger(block, from, 0, 7, text.length);
+  return at + block.write(text, at, 'latin1');
+}
+
+function writeInteger(
+  block: Buffer,
+  from: number,
+  pattern: number,
+  prefixBits: number,
+  value: number,
+): number {
+  const mask = (1 << prefixBits) - 1;
+  let at = from;
+  if (value < mask) {
+    block[at++] = pattern | value;
+    return at;
+  }
+  block[at++] = pattern | mask;
+  let rest = value - mask;
+  while (rest > 0x7f) {
+    block[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  block[at++] = rest;
+  return at;
+}
