@@ -1,11 +1,12 @@
 /** The built command line, run as a user would run it. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Event } from '../../src/events/event.js';
 
-export const MAIN = join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
+/** `SALLYPORT_MAIN` names another build: an installed package, say. */
+export const MAIN = process.env.SALLYPORT_MAIN ?? join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
 
 export interface Finished {
   readonly code: number | null;
@@ -27,6 +28,8 @@ export interface CliOptions {
 /** A folder of one's own: state, working directory and files of one test. */
 export class Workplace {
   readonly dir = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
+  readonly #children = new Set<ChildProcess>();
+  #runs = 0;
 
   file(name: string, content: string | Uint8Array, mode = 0o600): string {
     const path = join(this.dir, name);
@@ -34,13 +37,15 @@ export class Workplace {
     return path;
   }
 
+  /** Ends what still runs, as after a test that failed, and leaves nothing behind. */
   remove(): void {
+    for (const child of this.#children) child.kill('SIGKILL');
     rmSync(this.dir, { recursive: true, force: true });
   }
 
   /** Starts `sallyport ...args`; the caller ends it. */
   start(args: readonly string[], { env = {}, cwd = this.dir }: CliOptions = {}) {
-    return spawn(process.execPath, [MAIN, ...args], {
+    const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
       env: {
         PATH: process.env.PATH,
@@ -51,11 +56,16 @@ export class Workplace {
       },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
+    this.#children.add(child);
+    child.once('close', () => this.#children.delete(child));
+    // A command that does not read its input ends before we have written it.
+    child.stdin.on('error', () => undefined);
+    return child;
   }
 
   /** Runs `sallyport ...args` to its end. */
   async sallyport(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
-    const log = join(this.dir, 'events.jsonl');
+    const log = join(this.dir, `events-${++this.#runs}.jsonl`);
     const [name = '', ...rest] = args;
     const child = this.start(options.events ? [name, '--event-log', log, ...rest] : args, options);
     const out: Buffer[] = [];
