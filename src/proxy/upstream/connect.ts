@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import type { Endpoint } from '../../core/address.js';
 import { type Authority, authorityText } from '../../core/authority.js';
+import { GatewayError } from '../../core/errors.js';
 import type { Resolver } from '../../dns/resolver.js';
 import type { HttpConnection } from '../connection.js';
 import { Http1Connection } from '../http1/client.js';
@@ -13,7 +14,9 @@ import { approve, type Destination } from './approve.js';
 import { connectFirst, type Dialled, type Dialler, type DialTimes } from './dial.js';
 import { Http2Connection } from './h2-client.js';
 import type { AnswerTimes } from './h2-stream.js';
+import type { UpstreamProxy } from './proxy-routes.js';
 import { secure, type Trust } from './trust.js';
+import { reachThrough } from './via-proxy.js';
 
 export interface UpstreamTimes extends DialTimes, AnswerTimes {
   readonly handshakeMs: number;
@@ -35,21 +38,27 @@ const OFFERS: Readonly<Record<ProtocolWish, readonly string[]>> = {
   h2: ['h2', 'http/1.1'],
 };
 
-/** Makes a TCP connection to `destination`: directly, or through a proxy of the operator's. */
-export type Reach = (destination: Destination, signal: AbortSignal) => Promise<Dialled>;
-
-/** Looks up, asks about every address, dials the first that answers. */
-export function reachDirectly(resolver: Resolver, dialler: Dialler, times: DialTimes): Reach {
-  return async (destination, signal) => {
-    const endpoints = await approve(destination, resolver, signal);
-    return connectFirst(endpoints, dialler, times, signal);
-  };
+/** What it takes to make a TCP connection. */
+export interface Dialling {
+  readonly resolver: Resolver;
+  readonly dialler: Dialler;
+  readonly times: UpstreamTimes;
 }
 
-export interface ConnectOptions {
-  readonly reach: Reach;
+/** Through `proxy`, or (null) directly: looks up, asks about every address, dials the first that answers. */
+export async function reach(
+  destination: Destination,
+  proxy: UpstreamProxy | null,
+  dialling: Dialling,
+  signal: AbortSignal,
+): Promise<Dialled> {
+  if (proxy !== null) return reachThrough(proxy, destination, dialling, signal);
+  const endpoints = await approve(destination, dialling.resolver, signal);
+  return connectFirst(endpoints, dialling.dialler, dialling.times, signal);
+}
+
+export interface ConnectOptions extends Dialling {
   readonly trust: Trust;
-  readonly times: UpstreamTimes;
 }
 
 export interface Connected {
@@ -67,13 +76,19 @@ export async function connect(
   authority: Authority,
   wish: ProtocolWish,
   destination: Destination,
+  proxy: UpstreamProxy | null,
   options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Connected> {
   const { times, trust } = options;
-  const { socket, endpoint } = await options.reach(destination, signal);
+  const { socket, endpoint } = await reach(destination, proxy, options, signal);
   if (authority.scheme === 'http')
     return { connection: speakHttp1(socket, times), dialled: endpoint, socket };
+  if (socket.readableLength > 0) {
+    // Node would lose bytes that were read before the handshake, and a TLS server has nothing to say before it.
+    socket.destroy();
+    throw new GatewayError('UPSTREAM_PROTOCOL', `${authorityText(authority)} spoke before the TLS handshake`);
+  }
   const handshake = { host: authority.host, alpn: OFFERS[wish], timeoutMs: times.handshakeMs };
   const secured = await secure(socket, trust, handshake, signal);
   const connection =

@@ -63,7 +63,7 @@ export type FieldFault =
 
 /** Fields for `ClientHttp2Session.request`: lower case, in order, without a prototype. */
 export function requestFields(request: OutboundRequest): Result<http2.OutgoingHttpHeaders, FieldFault> {
-  const { head, path, host, headers, sensitive } = request;
+  const { head, path, host, headers, sensitive, body } = request;
   if (!isToken(head.method)) return err('bad-method');
   if (path.length === 0 || targetEnd(path, 0) !== path.length) return err('bad-path');
   if (!isFieldValue(host)) return err('bad-field');
@@ -75,7 +75,10 @@ export function requestFields(request: OutboundRequest): Result<http2.OutgoingHt
   const fault = addFields(fields, headers);
   if (fault) return err(fault);
   if (head.wantsTrailers) fields.te = 'trailers';
-  if (head.framing.kind === 'length') fields['content-length'] = String(head.framing.bytes);
+  if (head.framing.kind === 'length') {
+    // A body that is whole may have got its secrets: its own length is the truth.
+    fields['content-length'] = String(body instanceof Uint8Array ? body.length : head.framing.bytes);
+  }
   if (sensitive.size > 0) Object.assign(fields, { [http2.sensitiveHeaders]: [...sensitive] });
   return ok(fields);
 }

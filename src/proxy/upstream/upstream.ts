@@ -6,7 +6,7 @@ import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Endpoint } from '../../core/address.js';
-import { type Authority, sameAuthority } from '../../core/authority.js';
+import { type Authority, type Scheme, sameAuthority } from '../../core/authority.js';
 import { type Clock, systemClock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import { type Host, hostText } from '../../core/host.js';
@@ -14,12 +14,12 @@ import type { Resolver } from '../../dns/resolver.js';
 import type { SandboxId } from '../../net/flow.js';
 import type { OutboundRequest } from '../connection.js';
 import type { UpstreamAnswer } from '../exchange.js';
-import type { DecideDial, Pin } from './approve.js';
+import type { DecideDial, Destination, Pin } from './approve.js';
 import {
   type ConnectOptions,
   connect,
   type ProtocolWish,
-  reachDirectly,
+  reach,
   UPSTREAM_TIMES,
   type UpstreamTimes,
 } from './connect.js';
@@ -27,6 +27,7 @@ import { type Dialler, dialTcp } from './dial.js';
 import { aborted } from './failure.js';
 import { UNPROCESSED } from './h2-stream.js';
 import { POOL_LIMITS, Pool, type Pooled, type PoolLimits } from './pool.js';
+import type { ProxyRoutes, UpstreamProxy } from './proxy-routes.js';
 import type { Trust } from './trust.js';
 
 export interface UpstreamRequest {
@@ -39,6 +40,8 @@ export interface UpstreamRequest {
   readonly decideDial: DecideDial;
   /** The operator's own address for the host, or null. */
   readonly pin: Pin | null;
+  /** The operator's proxies, of the same policy; absent or null: everything is dialled directly. */
+  readonly routes?: ProxyRoutes | null;
 }
 
 export interface TunnelRequest {
@@ -47,6 +50,7 @@ export interface TunnelRequest {
   readonly port: number;
   readonly decideDial: DecideDial;
   readonly pin: Pin | null;
+  readonly routes?: ProxyRoutes | null;
 }
 
 export interface Tunnel {
@@ -100,8 +104,8 @@ class PooledUpstream implements Upstream {
 
   constructor(options: UpstreamOptions) {
     const times = { ...UPSTREAM_TIMES, ...options.times };
-    const reach = reachDirectly(options.resolver, options.dialler ?? dialTcp, times);
-    this.#connecting = { reach, trust: options.trust, times };
+    const { resolver, trust, dialler = dialTcp } = options;
+    this.#connecting = { resolver, trust, dialler, times };
     this.#clock = options.clock ?? systemClock;
     this.#pool = new Pool({ ...POOL_LIMITS, ...options.pool });
   }
@@ -127,8 +131,9 @@ class PooledUpstream implements Upstream {
   }
 
   async openTunnel(request: TunnelRequest, signal: AbortSignal): Promise<Tunnel> {
+    const proxy = proxyOf(request.routes, 'https', request);
     const { socket, endpoint } = await this.#whileOpen(signal, opening =>
-      this.#connecting.reach(request, opening),
+      reach(request, proxy, this.#connecting, opening),
     );
     return { socket, dialled: endpoint };
   }
@@ -182,9 +187,14 @@ class PooledUpstream implements Upstream {
   async #connect(request: UpstreamRequest, key: string, signal: AbortSignal): Promise<Pooled> {
     const { authority, sandbox, decideDial, pin } = request;
     const destination = { host: authority.host, port: authority.port, decideDial, pin };
+    const proxy = proxyOf(request.routes, authority.scheme, destination);
     const { connection, dialled, socket } = await this.#whileOpen(signal, opening =>
-      connect(authority, wishOf(request), destination, this.#connecting, opening),
+      connect(authority, wishOf(request), destination, proxy, this.#connecting, opening),
     );
+    if (this.#isClosed) {
+      connection.close();
+      throw gatewayClosed();
+    }
     const entry = this.#pool.add({ key, sandbox, connection, dialled, openedAt: this.#clock.monotonic() });
     socket.once('close', () => this.#pool.forget(entry));
     return entry;
@@ -231,6 +241,16 @@ function keyOf(request: UpstreamRequest): string {
 
 function wishOf({ authority, outbound }: UpstreamRequest): ProtocolWish {
   return authority.scheme === 'https' && outbound.head.version === '2' ? 'h2' : 'http/1.1';
+}
+
+/** A pin is the operator's word on where the host is, and needs no proxy to find it. */
+function proxyOf(
+  routes: ProxyRoutes | null | undefined,
+  scheme: Scheme,
+  { host, pin }: Destination,
+): UpstreamProxy | null {
+  if (!routes || pin !== null || routes.bypass(host)) return null;
+  return routes[scheme];
 }
 
 /**

@@ -1,4 +1,5 @@
 import http2 from 'node:http2';
+import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import type { HeaderField } from '../../../src/core/headers.js';
 import {
@@ -42,9 +43,14 @@ const good: [name: string, request: RequestOptions, want: [string, unknown][]][]
   ['carries an empty value', { headers: [['x', '']] }, [['x', '']]],
   ['carries Latin-1', { headers: [['x', 'caf\u00e9']] }, [['x', 'caf\u00e9']]],
   [
-    'announces a length that is known',
-    { framing: { kind: 'length', bytes: 12 } },
+    'announces the length of a stream',
+    { body: new Readable({ read() {} }), framing: { kind: 'length', bytes: 12 } },
     [['content-length', '12']],
+  ],
+  [
+    'announces the length that a whole body has, whatever it had when it came',
+    { body: Buffer.from('abc'), framing: { kind: 'length', bytes: 12 } },
+    [['content-length', '3']],
   ],
   ['asks for trailers', { wantsTrailers: true }, [['te', 'trailers']]],
 ];
