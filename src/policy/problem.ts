@@ -21,6 +21,14 @@ export function configInvalid(source: string, problems: readonly Problem[]): Gat
   return new GatewayError('CONFIG_INVALID', problems.map(problem => problemText(source, problem)).join('\n'));
 }
 
+/** A file that is wrong throughout is not told line by line. */
+export const MAX_LISTED = 1000;
+
+/** The problems, and how many more there are. */
+export function withRest(problems: readonly Problem[], more: number): readonly Problem[] {
+  return more > 0 ? [...problems, { path: '', message: `and ${more} more problems` }] : problems;
+}
+
 /** Bytes of a policy file; more is refused before it is parsed. */
 export const MAX_POLICY_BYTES = 1024 * 1024;
 

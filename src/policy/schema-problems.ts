@@ -1,27 +1,28 @@
 /** What zod found, as an operator would say it. Pure. */
 import type { z } from 'zod';
-import { type Problem, quoted } from './problem.js';
+import { MAX_LISTED, type Problem, quoted, withRest } from './problem.js';
+import { policyJsonSchema } from './schema.js';
 import type { ValuePath, YamlText } from './yaml.js';
 
 type Issue = z.core.$ZodIssue;
 
 /** Every issue with its path and, where the text is known, its line. */
 export function schemaProblems(issues: readonly Issue[], root: unknown, text?: YamlText): readonly Problem[] {
-  const problems = issues.flatMap(issue => flatten(issue, [], root, text));
-  return problems.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  const listed = issues.slice(0, MAX_LISTED);
+  const problems = listed
+    .flatMap(issue => flatten(issue, [], root, text))
+    .sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  return withRest(problems, issues.length - listed.length);
 }
 
 function flatten(issue: Issue, above: ValuePath, root: unknown, text?: YamlText): Problem[] {
   const path = [...above, ...issue.path.filter(part => typeof part !== 'symbol')];
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map(key =>
-        problem(
-          [...path, key],
-          `unknown key${issue.keys.length > MAX_GUESSES ? '' : similarKey(key, path)}`,
-          text?.lineOf(path, key),
-        ),
-      );
+      return issue.keys.slice(0, MAX_LISTED).map(key => {
+        const guess = issue.keys.length > MAX_GUESSES ? '' : similarKey(key, path);
+        return problem([...path, key], `unknown key${guess}`, text?.lineOf(path, key));
+      });
     case 'invalid_union':
       return unionProblems(issue.errors, path, root, text);
     case 'invalid_key':
@@ -128,58 +129,15 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? 'a list' : article(typeof value);
 }
 
-const KNOWN_KEYS = [
-  ...[
-    'version',
-    'mode',
-    'allow_domain',
-    'deny_domain',
-    'allow_cidr',
-    'deny_cidr',
-    'allowed_hosts',
-    'block_private_ips',
-  ],
-  ...[
-    'allow_metadata',
-    'add_hosts',
-    'dns',
-    'dns_servers',
-    'tls',
-    'secrets',
-    'examples',
-    'domain',
-    'port',
-    'ports',
-    'protocol',
-  ],
-  ...[
-    'methods',
-    'paths',
-    'tunnel',
-    'cidr',
-    'port_start',
-    'port_end',
-    'hosts',
-    'value_from',
-    'placeholder',
-    'allow_http',
-    'in',
-    'max_occurrences',
-    'redact',
-    'require_placeholder',
-  ],
-  ...[
-    'servers',
-    'search_domains',
-    'block_private',
-    'passthrough',
-    'url',
-    'connect',
-    'method',
-    'resolves_to',
-    'expect',
-  ],
-];
+/** Every key that a policy file knows, wherever it stands. */
+function knownKeys(schema: unknown): readonly string[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  const own =
+    'properties' in schema && typeof schema.properties === 'object'
+      ? Object.keys(schema.properties ?? {})
+      : [];
+  return [...own, ...Object.values(schema).flatMap(knownKeys)];
+}
 
 /** A file of nothing but unknown keys gets no guesses: each costs a comparison with every known key. */
 const MAX_GUESSES = 20;
@@ -187,9 +145,9 @@ const MAX_GUESSES = 20;
 /** The known key that differs least, if it is near. */
 function similarKey(key: string, path: ValuePath): string {
   if (key.length > 40) return '';
-  const near = KNOWN_KEYS.map(known => ({ known, distance: distance(key.toLowerCase(), known) })).sort(
-    (a, b) => a.distance - b.distance,
-  )[0];
+  const near = [...new Set(knownKeys(policyJsonSchema()))]
+    .map(known => ({ known, distance: distance(key.toLowerCase(), known) }))
+    .sort((a, b) => a.distance - b.distance)[0];
   const limit = path.length === 0 ? 3 : 2;
   return near !== undefined && near.known !== key && near.distance <= limit
     ? `; did you mean '${near.known}'?`

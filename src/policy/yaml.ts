@@ -4,9 +4,19 @@
  * Pure. Duplicate keys, several documents, custom tags and aliases that multiply are refused: a file has one
  * reading, and reading it costs no more than its size.
  */
-import { type Document, isPair, isScalar, LineCounter, parseDocument, visit, type YAMLError } from 'yaml';
+import {
+  type Document,
+  isPair,
+  isScalar,
+  Lexer,
+  LineCounter,
+  Parser,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml';
 import { err, ok, type Result } from '../core/result.js';
-import { MAX_POLICY_BYTES, type Problem, quoted } from './problem.js';
+import { MAX_LISTED, MAX_POLICY_BYTES, type Problem, quoted, withRest } from './problem.js';
 
 export type ValuePath = readonly (string | number)[];
 
@@ -21,16 +31,18 @@ const MAX_ALIASES = 100;
 export function parseYaml(text: string): Result<YamlText, readonly Problem[]> {
   if (text.length > MAX_POLICY_BYTES)
     return err([{ path: '', message: `is larger than ${MAX_POLICY_BYTES} bytes` }]);
+  if (isTooDeep(text)) return err([{ path: '', message: 'is nested too deeply to be a policy' }]);
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
-    uniqueKeys: true,
+    uniqueKeys: false,
     prettyErrors: false,
     merge: false,
   });
-  const problems = [...document.errors, ...document.warnings].map(error => yamlProblem(error, text, lines));
-  problems.push(...oddNodes(document, lines));
-  if (problems.length > 0) return err(problems);
+  const faults = [...document.errors, ...document.warnings];
+  const listed = faults.slice(0, MAX_LISTED).map(error => yamlProblem(error, text, lines));
+  const problems = [...listed, ...oddNodes(document, lines)];
+  if (problems.length > 0) return err(withRest(problems, faults.length - listed.length));
   try {
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
     return ok({ value, lineOf: (path, key) => lineOf(document, lines, path, key) });
@@ -38,6 +50,20 @@ export function parseYaml(text: string): Result<YamlText, readonly Problem[]> {
     // The library throws for what only unfolding shows: too many aliases, or one that refers to itself.
     return err([{ path: '', message: error instanceof Error ? error.message : 'cannot be unfolded' }]);
   }
+}
+
+/** More open collections than a policy has, with room for comments on them. */
+const MAX_OPEN = 64;
+
+/** Composing a document recurses: what nests deeper than any policy is found by the parser's own stack, before. */
+function isTooDeep(text: string): boolean {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    // The finished documents are not wanted here, only how far the parser is from the ground.
+    for (const _ of parser.next(lexeme));
+    if (parser.stack.length > MAX_OPEN) return true;
+  }
+  return false;
 }
 
 function yamlProblem({ message, pos: [start] }: YAMLError, text: string, lines: LineCounter): Problem {
@@ -56,9 +82,7 @@ function oddNodes(document: Document, lines: LineCounter): Problem[] {
   const complain = (message: string, range: readonly number[] | null | undefined) =>
     problems.push({ path: '', message, line: lines.linePos(range?.[0] ?? 0).line });
   visit(document, {
-    // JavaScript's own objects treat this key apart: it would be lost instead of refused.
-    Pair: (_, { key }) =>
-      void (isScalar(key) && key.value === '__proto__' && complain(`'__proto__' is not a key`, key.range)),
+    Map: (_, map) => checkKeys(map.items, complain),
     Alias: (_, alias) =>
       void (
         alias.resolve(document) ??
@@ -66,6 +90,24 @@ function oddNodes(document: Document, lines: LineCounter): Problem[] {
       ),
   });
   return problems;
+}
+
+type Complain = (message: string, range: readonly number[] | null | undefined) => void;
+
+/** The library's own check for duplicates compares each key with each. */
+function checkKeys(pairs: readonly { readonly key: unknown }[], complain: Complain): void {
+  const seen = new Set<string>();
+  for (const { key } of pairs) {
+    // An alias or a collection as a key would become text that nobody wrote.
+    if (!isScalar(key)) complain('a key is text', rangeOf(key));
+    else {
+      const text = String(key.value ?? '');
+      if (seen.has(text)) complain(`the key ${quoted(text)} is given twice`, key.range);
+      // JavaScript's own objects treat this key apart: it would be lost instead of refused.
+      if (text === '__proto__') complain(`'__proto__' is not a key`, key.range);
+      seen.add(text);
+    }
+  }
 }
 
 function lineOf(document: Document, lines: LineCounter, path: ValuePath, key?: string): number | undefined {
@@ -89,8 +131,12 @@ function pairsOf(node: unknown): readonly { readonly key: unknown }[] {
 }
 
 function startLine(node: unknown, lines: LineCounter): number | undefined {
+  const start = rangeOf(node)?.[0];
+  return start === undefined ? undefined : lines.linePos(start).line;
+}
+
+function rangeOf(node: unknown): readonly number[] | undefined {
   if (typeof node !== 'object' || node === null || !('range' in node) || !Array.isArray(node.range))
     return undefined;
-  const start: unknown = node.range[0];
-  return typeof start === 'number' ? lines.linePos(start).line : undefined;
+  return node.range.filter(offset => typeof offset === 'number');
 }

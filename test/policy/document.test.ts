@@ -12,7 +12,7 @@ function problems(text: string): string[] {
 
 test.each([
   ['an unknown key', 'alow_domain: []', `p.yaml:1: alow_domain: unknown key; did you mean 'allow_domain'?`],
-  ['a key that is not built', 'limits: {}', 'p.yaml:1: limits: unknown key'],
+  ['a key that is not built', 'port_forwards: []', 'p.yaml:1: port_forwards: unknown key'],
   ['a key that nothing resembles', 'mode: block_all\nzzzzzz: 1', 'p.yaml:2: zzzzzz: unknown key'],
   [
     'a nested unknown key',
@@ -117,8 +117,12 @@ test.each([
     'secrets: { "A-B": { hosts: [a.test] } }',
     `p.yaml:1: secrets.A-B: 'A-B' is not the name of an environment variable`,
   ],
-  ['a duplicate key', 'mode: block_all\nmode: allow_all', 'p.yaml:2: Map keys must be unique'],
-  ['a duplicate key in JSON', '{"mode":"block_all","mode":"allow_all"}', 'p.yaml:1: Map keys must be unique'],
+  ['a duplicate key', 'mode: block_all\nmode: allow_all', `p.yaml:2: the key 'mode' is given twice`],
+  [
+    'a duplicate key in JSON',
+    '{"mode":"block_all","mode":"allow_all"}',
+    `p.yaml:1: the key 'mode' is given twice`,
+  ],
   [
     'a bare star pattern',
     'allow_domain:\n  - *.a.test',
@@ -176,6 +180,26 @@ test('an alias is unfolded, and a bomb of aliases is refused at once', () => {
   expect(problems(levels.join('\n'))).toEqual([
     'p.yaml: Excessive alias count indicates a resource exhaustion attack',
   ]);
+});
+
+test.each([
+  ['flow sequences', '['.repeat(100_000)],
+  ['closed flow sequences', `${'['.repeat(50_000)}${']'.repeat(50_000)}`],
+  ['flow mappings', '{a: '.repeat(50_000)],
+  ['block sequences', '- '.repeat(50_000)],
+  ['block mappings', Array.from({ length: 500 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
+])('%s nested without end are refused before they are composed', (_, text) => {
+  expect(problems(text)).toEqual(['p.yaml: is nested too deeply to be a policy']);
+});
+
+test('a key that is a collection, or an alias, is refused', () => {
+  expect(problems('[a]: 1')).toEqual(['p.yaml:1: a key is text']);
+  expect(problems('mode: &m block_all\n*m : 1')).toEqual(['p.yaml:2: a key is text']);
+});
+
+test('a file that is wrong throughout is told in part', () => {
+  const listed = problems(`allow_domain:\n${'- "*a"\n'.repeat(1200)}`);
+  expect([listed.length, listed.at(-1)]).toEqual([1001, 'p.yaml: and 200 more problems']);
 });
 
 test('a file larger than a mebibyte is refused before it is parsed', () => {
