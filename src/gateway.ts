@@ -19,8 +19,9 @@ import { allowedPorts, compile } from './policy/compile.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
 import { configInvalid } from './policy/problem.js';
-import { acceptFlow } from './proxy/accept.js';
+import { acceptFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
+import { createLimits, type Limits } from './proxy/limits/limits.js';
 import { speakProxy } from './proxy/speak.js';
 import type { Ca } from './proxy/tls/ca.js';
 import type { UpstreamTimes } from './proxy/upstream/connect.js';
@@ -171,7 +172,8 @@ export class Gateway implements AsyncDisposable {
   /** Lets the traffic of one sandbox in, by whatever door. */
   admit(id: SandboxId): Admitted {
     if (this.#open.has(id)) throw new GatewayError('CONFIG_INVALID', `there is a sandbox ${id} already`);
-    const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets));
+    const limits = createLimits(this.#policy.limits, this.#clock);
+    const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets), limits);
     this.#open.set(id, tenant);
     const gate = (): Gate => ({ policy: this.#policy, secrets: tenant.secrets });
     const context: ProxyContext = {
@@ -182,6 +184,7 @@ export class Gateway implements AsyncDisposable {
       ca: this.#options.ca,
       upstream: this.#upstream,
       script: null,
+      limits,
       recordBlocked: () => this.events.blocked,
       nextRequestId: () => `r-${++this.#requests}`,
       closing: tenant.closing.signal,
@@ -213,14 +216,21 @@ export class Gateway implements AsyncDisposable {
 
   async #accept(flow: Flow, context: ProxyContext, dns: DnsRoom): Promise<void> {
     const { address, port } = flow.target;
+    const release = context.limits.admitFlow();
+    if (release === null) {
+      refuseFlow(flow, context);
+      return;
+    }
     dns.retain(address);
     try {
-      if (port !== PROXY_PORT || !isGate(address.text)) return await acceptFlow(flow, context);
-      const socket = flow.accept();
+      const paced = pacedFlow(flow, context.limits);
+      if (port !== PROXY_PORT || !isGate(address.text)) return await acceptFlow(paced, context);
+      const socket = paced.accept();
       socket.on('error', () => undefined);
       await speakProxy(socket, flow, context, inner => acceptFlow(inner, context));
     } finally {
       dns.release(address);
+      release();
     }
   }
 
@@ -271,6 +281,7 @@ export class Gateway implements AsyncDisposable {
       this.#censor = this.#store.forSandbox(CENSOR, secrets);
       for (const [id, tenant] of this.#open) {
         tenant.secrets = this.#store.forSandbox(id, secrets);
+        tenant.limits.change(policy.limits);
         await tenant.vestibule?.reloadPorts(portsOf(policy));
       }
       this.#announce();
@@ -324,13 +335,19 @@ const EVENTS_CLOSE_MS = 5_000;
 class Tenant {
   readonly id: SandboxId;
   readonly closing = new AbortController();
+  readonly limits: Limits;
   secrets: SandboxSecrets;
   vestibule: Vestibule | null = null;
 
-  constructor(id: SandboxId, secrets: SandboxSecrets) {
+  constructor(id: SandboxId, secrets: SandboxSecrets, limits: Limits) {
     this.id = id;
     this.secrets = secrets;
+    this.limits = limits;
   }
+}
+
+function pacedFlow(flow: Flow, limits: Limits): Flow {
+  return { ...flow, accept: () => limits.pace(flow.accept()), refuse: () => flow.refuse() };
 }
 
 function isGate(address: string): boolean {

@@ -3,7 +3,7 @@
  *
  * Pure. What could never work as written is an error; what works and deserves a thought is a warning.
  */
-import { type Cidr, endpointText } from '../core/address.js';
+import { type Cidr, endpointText, unmapped } from '../core/address.js';
 import type { Hostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
 import { createAddressIndex } from './address-index.js';
@@ -17,6 +17,7 @@ import type {
   HostPin,
   Policy,
   PolicyDocument,
+  PolicyLimits,
   PortRange,
   RuleBody,
   SecretScope,
@@ -52,12 +53,15 @@ export function compile(
     denyNames: createNameIndex(deny.names),
     allowAddresses: createAddressIndex([...allowCidr, ...allow.addresses]),
     denyAddresses: createAddressIndex([...denyCidr, ...deny.addresses]),
-    gatewayEndpoints: new Set(gatewayEndpoints.map(endpointText)),
+    gatewayEndpoints: new Set(
+      gatewayEndpoints.map(({ address, port }) => endpointText({ address: unmapped(address), port })),
+    ),
     addHosts: new Map<Hostname, HostPin>(layers.flatMap(layer => [...layer.addHosts])),
     dns: dnsSettings(layers),
     passthrough: createNameIndex(
       layers.flatMap(layer => layer.passthrough.map(pattern => [pattern, true] as const)),
     ),
+    limits: Object.freeze(Object.assign({ ...NO_LIMITS }, ...layers.map(layer => layer.limits))),
     secrets,
     secretScopes: createNameIndex(secrets.flatMap(secretScopes)),
     ports:
@@ -154,3 +158,15 @@ function* duplicateSecrets(layers: readonly PolicyDocument[]): Generator<Problem
     }
   }
 }
+
+const NO_LIMITS: PolicyLimits = {
+  maxEgressBps: null,
+  maxIngressBps: null,
+  maxConnections: null,
+  requestsPerSecond: null,
+  maxRequestHeadBytes: null,
+  maxRequestBodyBytes: null,
+  maxResponseBodyBytes: null,
+  upstreamHeadMs: null,
+  idleMs: null,
+};

@@ -14,6 +14,7 @@ import type {
   Example,
   HostPin,
   PolicyDocument,
+  PolicyLimits,
   PortRange,
   SecretSpec,
   ValueSource,
@@ -67,6 +68,7 @@ function build(input: PolicyInput, source: string): PolicyDocument {
     addHosts: pins(input.add_hosts),
     dns: dnsSettings(input),
     passthrough: (input.tls?.passthrough ?? []).map(text => sure(parseHostPattern(text))),
+    limits: limits(input.limits ?? {}),
     secrets: Object.entries(input.secrets ?? {}).map(([name, secret]) => secretSpec(name, secret)),
     examples: (input.examples ?? []).map(example),
   });
@@ -147,4 +149,20 @@ function example(input: NonNullable<PolicyInput['examples']>[number], index: num
     reason: input.reason ?? null,
     rule: input.rule ?? null,
   };
+}
+
+/** Snake case to camel case; what is not given is left out, so that a layer says only what it says. */
+function limits(input: NonNullable<PolicyInput['limits']>): Partial<PolicyLimits> {
+  const named = {
+    maxEgressBps: input.max_egress_bps,
+    maxIngressBps: input.max_ingress_bps,
+    maxConnections: input.max_connections,
+    requestsPerSecond: input.requests_per_second,
+    maxRequestHeadBytes: input.max_request_head_bytes,
+    maxRequestBodyBytes: input.max_request_body_bytes,
+    maxResponseBodyBytes: input.max_response_body_bytes,
+    upstreamHeadMs: input.upstream_head_ms,
+    idleMs: input.idle_ms,
+  };
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
 }

@@ -68,6 +68,7 @@ export function flagsLayer(flags: PolicyFlags): Result<FlagsLayer, readonly Prob
     denyCidr: each('--deny-cidr', flags.denyCidr, text => parseCidrFlag('--deny-cidr', text)),
     addHosts: new Map(each('--add-host', flags.addHost, parsePinFlag)),
     dns: {},
+    limits: {},
     passthrough: each('--passthrough', flags.passthrough, parseHostPattern),
     secrets: secrets.map(({ spec }) => spec),
     examples: [],

@@ -82,6 +82,25 @@ export interface DnsSettings {
   readonly blockPrivate: boolean;
 }
 
+/** What one sandbox may use; null: no limit of the policy's (those of the readers stand). Every number is above zero. */
+export interface PolicyLimits {
+  /** Bytes a second from the sandbox outwards, all its flows together. */
+  readonly maxEgressBps: number | null;
+  /** Bytes a second to the sandbox. */
+  readonly maxIngressBps: number | null;
+  /** Flows open at a time. */
+  readonly maxConnections: number | null;
+  readonly requestsPerSecond: number | null;
+  /** A request's head on the wire. */
+  readonly maxRequestHeadBytes: number | null;
+  readonly maxRequestBodyBytes: number | null;
+  readonly maxResponseBodyBytes: number | null;
+  /** From the last byte of a request to the answer's head, in milliseconds. */
+  readonly upstreamHeadMs: number | null;
+  /** Longest silence of a flow that is being served, in milliseconds. */
+  readonly idleMs: number | null;
+}
+
 /** A question with its expected verdict, kept beside the rules that it explains. */
 export interface Example {
   readonly label: string;
@@ -116,6 +135,7 @@ export interface PolicyDocument {
   readonly addHosts: ReadonlyMap<Hostname, HostPin>;
   readonly dns: Partial<DnsSettings>;
   readonly passthrough: readonly HostPattern[];
+  readonly limits: Partial<PolicyLimits>;
   readonly secrets: readonly SecretSpec[];
   readonly examples: readonly Example[];
 }
@@ -149,6 +169,7 @@ export interface Policy {
   readonly addHosts: ReadonlyMap<Hostname, HostPin>;
   readonly dns: DnsSettings;
   readonly passthrough: NameIndex<true>;
+  readonly limits: PolicyLimits;
   readonly secrets: readonly SecretSpec[];
   readonly secretScopes: NameIndex<SecretScope>;
   /** TCP ports that some rule may allow, merged and in order: the inner door refuses all the others at once. */

@@ -145,6 +145,20 @@ const dns = z.strictObject({
   block_private: z.boolean().optional(),
 });
 
+const count = z.int().min(1);
+
+const limits = z.strictObject({
+  max_egress_bps: count.optional().describe('bytes a second from the sandbox, all its flows together'),
+  max_ingress_bps: count.optional().describe('bytes a second to the sandbox'),
+  max_connections: count.optional().describe('flows open at a time'),
+  requests_per_second: count.optional(),
+  max_request_head_bytes: z.int().min(256).max(65_536).optional().describe('default 65536'),
+  max_request_body_bytes: count.optional(),
+  max_response_body_bytes: count.optional(),
+  upstream_head_ms: count.optional().describe('from the last byte of a request to the head of its answer'),
+  idle_ms: count.optional().describe('longest silence while content is on its way'),
+});
+
 const example = z
   .strictObject({
     url: text(value => parseSubject('url', value), 'an http or https URL').optional(),
@@ -181,6 +195,7 @@ export const policySchema = z.strictObject({
   add_hosts: z.record(hostname, dialTarget).optional().describe("the operator's own address for a name"),
   dns: dns.optional(),
   dns_servers: z.array(dialTarget).optional().describe('dns.servers'),
+  limits: limits.optional().describe('what one sandbox may use'),
   tls: z.strictObject({ passthrough: z.array(hostPattern).optional() }).optional(),
   secrets: z
     .record(

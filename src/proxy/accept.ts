@@ -48,6 +48,13 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
   }
 }
 
+/** One flow more than `limits.max_connections` allows: refused at once, and on record. */
+export function refuseFlow(flow: Flow, context: ProxyContext): void {
+  const hint = 'the sandbox has as many connections open as limits.max_connections allows';
+  startFlowTrace(flow, context).refused('LIMIT_EXCEEDED', 'limits.max_connections', hint);
+  flow.refuse();
+}
+
 /** Without a policy, nothing that the bytes show could be allowed. */
 function mayShowName(verdict: Deny): boolean {
   return verdict.reason !== 'no-policy' && verdict.reason !== 'gateway-address';

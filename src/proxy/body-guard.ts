@@ -1,53 +1,87 @@
 /**
- * The content of a request on its way out, watched for what may not leave. Bytes that may be the beginning of a match
- * are held back, so that a leak is never sent whole.
+ * The content of a request on its way out: watched for what may not leave, and filled in where a value belongs. Bytes
+ * that may be the beginning of a match are held back, so that a leak is never sent whole.
  */
 import { Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../core/errors.js';
 import type { HeaderList } from '../core/headers.js';
-import { BodyScanner, type Leak, type Scope, scanText } from '../secrets/scan.js';
+import { type ContentGuard, guardContent, mayLeak } from '../secrets/content.js';
+import { type Leak, type Scope, scanText } from '../secrets/scan.js';
 import type { SandboxSecrets } from '../secrets/store.js';
-import type { Body, Outgoing } from './exchange.js';
+import type { Departing } from '../secrets/substitute.js';
+import type { Body, Framing, Request } from './exchange.js';
 
 /**
- * A short content is read to its end before anything is sent, so that a leak in it costs the upstream not a byte;
- * of a longer one, or one that waits for answers, the head leaves first.
+ * A content that says it is short is read to its end before anything is sent, so that a leak in it costs the upstream
+ * not a byte, and its new length is known.
  */
+const WHOLE_BYTES = 262_144;
+/** Of a longer content, or one that may be waiting for answers, only so much is read first. */
 const FORESIGHT_BYTES = 65_536;
 const FORESIGHT_MS = 50;
 
 export interface Guarded {
   readonly body: Body;
+  readonly framing: Framing;
   /** What was found so far. */
   readonly leak: () => Leak | null;
 }
 
-/** Resolves when the head may leave. `declared` are the names of request fields that announce trailers: none needed. */
-export async function guardBody(message: Outgoing, secrets: SandboxSecrets, scope: Scope): Promise<Guarded> {
-  const { body } = message;
-  if (isHarmless(secrets, scope)) return { body, leak: () => null };
-  if (body instanceof Uint8Array) {
-    const leak = scanWhole(body, secrets, scope) ?? scanTrailers(message.trailers(), secrets, scope);
-    return { body, leak: () => leak };
+/** Resolves when the head may leave. */
+export async function guardBody(
+  request: Request,
+  secrets: SandboxSecrets,
+  departing: Departing,
+): Promise<Guarded> {
+  const { head, body } = request;
+  const isEmpty = body instanceof Uint8Array && body.length === 0;
+  const guard = isEmpty ? null : guardContent(secrets, departing, departing.headers);
+  if (guard === null) return { body, framing: head.framing, leak: () => null };
+  const watched = mayLeak(secrets, departing.scope);
+  const trailerLeak = (): Leak | null =>
+    watched ? scanTrailers(request.trailers(), secrets, departing.scope) : null;
+  if (body instanceof Uint8Array) return guardWhole(body, head.framing, guard, trailerLeak);
+  const stream = new BodyGuard(guard, trailerLeak);
+  // Whoever reads the stream hears of a failure; the pipe has nobody else to tell.
+  pipeline(body, stream).catch(() => undefined);
+  if (head.framing.kind === 'length' && head.framing.bytes <= WHOLE_BYTES) return readWhole(stream);
+  await stream.foreseen();
+  const framing: Framing = guard.resizes ? { kind: 'chunked' } : head.framing;
+  return { body: stream, framing, leak: () => stream.leak };
+}
+
+async function guardWhole(
+  body: Uint8Array,
+  framing: Framing,
+  guard: ContentGuard,
+  trailerLeak: () => Leak | null,
+): Promise<Guarded> {
+  try {
+    const first = await guard.push(body);
+    const last = first.leak === null ? await guard.end() : first;
+    const leak = last.leak ?? trailerLeak();
+    const sent = last.forward.length === 0 ? first.forward : Buffer.concat([first.forward, last.forward]);
+    return { body: sent, framing: framing.kind === 'length' ? lengthOf(sent) : framing, leak: () => leak };
+  } finally {
+    guard.close();
   }
-  const guard = new BodyGuard(message, secrets, scope);
-  // Both ends hear of a failure as a destroyed stream; there is nobody else to tell.
-  pipeline(body, guard).catch(() => undefined);
-  await guard.foreseen();
-  return { body: guard, leak: () => guard.leak };
 }
 
-/** Every secret may go with this request, so nothing in it can be a leak. */
-function isHarmless(secrets: SandboxSecrets, scope: Scope): boolean {
-  if (secrets.empty) return true;
-  if (!secrets.settled) return false;
-  for (const name of secrets.entries.keys()) if (!scope.allowed.has(name)) return false;
-  return true;
+/** Rejects if the content was cut short by anything but a leak. */
+async function readWhole(stream: BodyGuard): Promise<Guarded> {
+  const pieces: Uint8Array[] = [];
+  try {
+    for await (const piece of stream) pieces.push(piece as Uint8Array);
+  } catch (error) {
+    if (stream.leak === null) throw error;
+  }
+  const body = Buffer.concat(pieces);
+  return { body, framing: lengthOf(body), leak: () => stream.leak };
 }
 
-function scanWhole(body: Uint8Array, secrets: SandboxSecrets, scope: Scope): Leak | null {
-  return body.length === 0 ? null : new BodyScanner(secrets.watch, scope, 'body').push(body).leak;
+function lengthOf(body: Uint8Array): Framing {
+  return { kind: 'length', bytes: body.length };
 }
 
 function scanTrailers(trailers: HeaderList, secrets: SandboxSecrets, scope: Scope): Leak | null {
@@ -61,19 +95,15 @@ function scanTrailers(trailers: HeaderList, secrets: SandboxSecrets, scope: Scop
 
 class BodyGuard extends Transform {
   leak: Leak | null = null;
-  readonly #message: Outgoing;
-  readonly #secrets: SandboxSecrets;
-  readonly #scope: Scope;
-  readonly #scanner: BodyScanner;
+  readonly #guard: ContentGuard;
+  readonly #trailerLeak: () => Leak | null;
   #seen = 0;
   #foreseen: () => void = () => undefined;
 
-  constructor(message: Outgoing, secrets: SandboxSecrets, scope: Scope) {
+  constructor(guard: ContentGuard, trailerLeak: () => Leak | null) {
     super({ readableHighWaterMark: FORESIGHT_BYTES * 4, writableHighWaterMark: FORESIGHT_BYTES });
-    this.#message = message;
-    this.#secrets = secrets;
-    this.#scope = scope;
-    this.#scanner = new BodyScanner(secrets.watch, scope, 'body');
+    this.#guard = guard;
+    this.#trailerLeak = trailerLeak;
   }
 
   /** Resolves when the content has ended, was found to leak or failed, is long, or keeps us waiting. */
@@ -84,38 +114,38 @@ class BodyGuard extends Transform {
         clearTimeout(timer);
         resolve();
       };
+      if (this.destroyed || this.writableFinished) this.#foreseen();
     });
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const { forward, leak } = this.#scanner.push(chunk);
-    if (leak !== null) {
-      this.#stop(leak, done);
-      return;
-    }
-    this.#seen += chunk.length;
-    if (this.#seen >= FORESIGHT_BYTES) this.#foreseen();
-    done(null, forward.length > 0 ? forward : undefined);
+    this.#guard.push(chunk).then(({ forward, leak }) => {
+      if (leak !== null) return this.#stop(leak, done);
+      this.#seen += chunk.length;
+      if (this.#seen >= FORESIGHT_BYTES) this.#foreseen();
+      done(null, forward.length > 0 ? forward : undefined);
+    }, done);
   }
 
   override _flush(done: TransformCallback): void {
-    const leak = scanTrailers(this.#message.trailers(), this.#secrets, this.#scope);
-    if (leak !== null) {
-      this.#stop(leak, done);
-      return;
-    }
-    const rest = this.#scanner.end();
-    this.#foreseen();
-    done(null, rest.length > 0 ? rest : undefined);
+    this.#guard.end().then(({ forward, leak }) => {
+      const last = leak ?? this.#trailerLeak();
+      if (last !== null) return this.#stop(last, done);
+      this.#foreseen();
+      done(null, forward.length > 0 ? forward : undefined);
+    }, done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#guard.close();
     this.#foreseen();
     done(error);
   }
 
   #stop(leak: Leak, done: TransformCallback): void {
     this.leak = leak;
-    done(new GatewayError('SECRET_LEAK', `a placeholder of ${leak.secret} was stopped in the content`));
+    const what =
+      leak.secret === '' ? 'content that cannot be read' : `a placeholder or value of ${leak.secret}`;
+    done(new GatewayError('SECRET_LEAK', `${what} was stopped in the content`));
   }
 }

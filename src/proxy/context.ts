@@ -7,6 +7,7 @@ import type { Emit, EventType, NetworkEvent } from '../events/event.js';
 import type { Flow, SandboxId } from '../net/flow.js';
 import type { Policy } from '../policy/policy.js';
 import type { SandboxSecrets } from '../secrets/store.js';
+import type { Limits } from './limits/limits.js';
 import type { PolicyScript } from './script.js';
 import type { Ca } from './tls/ca.js';
 import type { Upstream } from './upstream/upstream.js';
@@ -26,6 +27,8 @@ export interface ProxyContext {
   readonly ca: Ca;
   readonly upstream: Upstream;
   readonly script: PolicyScript | null;
+  /** Of this sandbox; what the policy does not limit costs nothing. */
+  readonly limits: Limits;
   /** Nothing more can be put on record: requests that would carry a secret are refused. */
   readonly recordBlocked: () => boolean;
   /** Unique within the gateway: `r-1`, `r-2` … */

@@ -70,6 +70,12 @@ export function refusalOfRecord(authority: Authority): Refusal {
   return { ...refusalOf('EVENTS_FAILED', hint, authority), status: 503 };
 }
 
+/** One request more than `limits.requests_per_second` (RFC 6585 §4). */
+export function refusalOfRate(authority: Authority): Refusal {
+  const hint = 'more requests than limits.requests_per_second allows';
+  return { ...refusalOf('LIMIT_EXCEEDED', hint, authority), status: 429, rule: 'limits.requests_per_second' };
+}
+
 function refusalOf(reason: string, hint: string, authority: Authority): Refusal {
   return { status: 403, error: 'ErrBlocked', reason, rule: null, host: authorityText(authority), hint };
 }

@@ -52,6 +52,36 @@ export function answerFor(
   };
 }
 
+/**
+ * Holds the answer to `limits.max_response_body_bytes`. Throws LIMIT_EXCEEDED where its length is told beforehand; else
+ * the sandbox sees a truncation.
+ */
+export function limitContent(answer: Answer, maxBytes: number | null): Answer {
+  if (maxBytes === null) return answer;
+  const { framing } = answer.head;
+  const told =
+    answer.body instanceof Uint8Array ? answer.body.length : framing.kind === 'length' ? framing.bytes : 0;
+  const tooLong = (): GatewayError =>
+    new GatewayError(
+      'LIMIT_EXCEEDED',
+      `the answer is longer than limits.max_response_body_bytes (${maxBytes})`,
+    );
+  if (told > maxBytes) {
+    if (!(answer.body instanceof Uint8Array)) answer.body.destroy();
+    throw tooLong();
+  }
+  if (answer.body instanceof Uint8Array) return answer;
+  let seen = 0;
+  const gauge = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      seen += chunk.length;
+      if (seen > maxBytes) done(tooLong());
+      else done(null, chunk);
+    },
+  });
+  return { ...answer, body: piped(answer.body, gauge) };
+}
+
 interface Content {
   readonly headers: HeaderList;
   readonly framing: Framing;

@@ -21,11 +21,12 @@ import {
   refusalOfDns,
   refusalOfError,
   refusalOfLeak,
+  refusalOfRate,
   refusalOfRecord,
   refusalOfScript,
   refusalOfVerdict,
 } from './refusal.js';
-import { answerFor, askForPlain } from './response.js';
+import { answerFor, askForPlain, limitContent } from './response.js';
 import type { ScriptAnswer } from './script.js';
 import { startTrace, type Trace } from './trace.js';
 import { splice } from './tunnel.js';
@@ -60,6 +61,7 @@ type Judged =
 
 /** decide → script → decide again → substitute. Nothing has left yet. */
 async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Promise<Judged> {
+  if (!context.limits.admitRequest()) return refused(refusalOfRate(exchange.request.head.authority));
   const scripted = await decideAndScript(exchange.request.head, gate, context);
   if (scripted.kind !== 'allowed') return scripted;
   const { head, verdict } = scripted;
@@ -68,7 +70,7 @@ async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Pro
   if (!substitution.ok) return refused(refusalOfLeak(substitution.leaks, head.authority), substitution.leaks);
   if (substitution.used.length > 0 && context.recordBlocked())
     return refused(refusalOfRecord(head.authority));
-  const guarded = await guardBody(exchange.request, gate.secrets, substitution.scope);
+  const guarded = await guardBody(exchange.request, gate.secrets, substitution);
   const leak = guarded.leak();
   if (leak !== null) return refused(refusalOfLeak([leak], head.authority), [leak]);
   return { kind: 'departs', head, verdict, substitution, guarded };
@@ -137,7 +139,10 @@ async function relay(relay: Relay): Promise<void> {
     return await refuse(exchange, trace, refusalOfLeak([leak], head.authority), [leak]);
   }
   trace.note({ destination: answer.dialled });
-  const redacted = answerFor(answer, head.method, gate.secrets, substitution.redact);
+  const redacted = limitContent(
+    answerFor(answer, head.method, gate.secrets, substitution.redact),
+    gate.policy?.limits.maxResponseBodyBytes ?? null,
+  );
   if (answer.upgraded !== null) {
     const raw = exchange.upgrade(redacted.head.headers);
     raw.on('error', () => undefined);
@@ -158,7 +163,7 @@ function depart({ exchange, gate, context, head, substitution, guarded }: Relay)
   const { policy } = gate;
   const { authority } = head;
   const outbound = {
-    head,
+    head: { ...head, framing: guarded.framing },
     headers: substitution.redact.length > 0 ? askForPlain(substitution.headers) : substitution.headers,
     path: substitution.path,
     host: authorityText(authority),
@@ -175,7 +180,29 @@ function depart({ exchange, gate, context, head, substitution, guarded }: Relay)
     decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
     pin: authority.host.kind === 'name' ? (policy?.addHosts.get(authority.host.name) ?? null) : null,
   } satisfies Parameters<ProxyContext['upstream']['send']>[0];
-  return context.upstream.send(request, exchange.signal);
+  const headMs = policy?.limits.upstreamHeadMs ?? null;
+  if (headMs === null) return context.upstream.send(request, exchange.signal);
+  return withinHeadTime(headMs, exchange.signal, signal => context.upstream.send(request, signal));
+}
+
+/** The signal goes on for the content; only the wait for the head is timed. */
+async function withinHeadTime<T>(
+  headMs: number,
+  outer: AbortSignal,
+  send: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), headMs);
+  try {
+    return await send(AbortSignal.any([outer, late.signal]));
+  } catch (error) {
+    if (!late.signal.aborted || outer.aborted) throw error;
+    throw new GatewayError('UPSTREAM_TIMEOUT', `no answer within limits.upstream_head_ms (${headMs})`, {
+      cause: error,
+    });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function refuse(

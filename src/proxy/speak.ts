@@ -26,6 +26,7 @@ export function speakHttp(socket: Duplex, flow: Flow, context: ProxyContext): Pr
     scheme: 'http',
     name: flow.host,
     target: flow.target,
+    limits: readerLimits(context),
     onExchange: exchange => serve(exchange, flow, context),
     onFault: fault => reportFault(fault, flow, context),
   });
@@ -60,6 +61,7 @@ export async function speakTls(
     scheme: 'https',
     name,
     target: flow.target,
+    limits: readerLimits(context),
     onExchange: (exchange: Parameters<typeof serve>[0]) => serve(exchange, flow, context),
     onFault: (fault: FaultReport) => reportFault(fault, flow, context),
   } as const;
@@ -93,6 +95,7 @@ export function speakProxy(
     scheme: 'http',
     name: null,
     target: flow.target,
+    limits: readerLimits(context),
     onExchange: exchange => serve(exchange, flow, context),
     onConnect: request => connect(request, flow, context, enter),
     onFault: fault => reportFault(fault, flow, context),
@@ -170,4 +173,18 @@ function reportFault(fault: FaultReport, flow: Flow, context: ProxyContext): Uin
     host,
     hint,
   });
+}
+
+/** What the policy limits of a request; the readers' own limits stand where it says nothing. */
+function readerLimits(context: ProxyContext): {
+  headBytes?: number;
+  contentBytes?: number;
+  contentIdleMs?: number;
+} {
+  const limits = context.gate().policy?.limits;
+  return {
+    ...(limits?.maxRequestHeadBytes && { headBytes: limits.maxRequestHeadBytes }),
+    ...(limits?.maxRequestBodyBytes && { contentBytes: limits.maxRequestBodyBytes }),
+    ...(limits?.idleMs && { contentIdleMs: limits.idleMs }),
+  };
 }

@@ -174,7 +174,12 @@ add_hosts:
   loose.test: 127.0.0.1
 `,
   {
-    gatewayEndpoints: [endpoint('127.0.0.1:4000'), endpoint('[::]:4001'), endpoint('203.0.113.9:4002')],
+    gatewayEndpoints: [
+      endpoint('127.0.0.1:4000'),
+      endpoint('[::]:4001'),
+      endpoint('203.0.113.9:4002'),
+      endpoint('[::ffff:203.0.113.9]:4003'),
+    ],
     generation: 7,
   },
 );
@@ -202,6 +207,7 @@ table('add_hosts and the gateway itself', PINNED, [
   ['a pin does not open the gateway', ask.dial('gw.test', '127.0.0.1:4000'), 'gateway-address'],
   ['a pin does not open metadata', ask.dial('meta.test', '169.254.169.254:80'), 'metadata-address'],
   ['the gateway is no target', ask.openAddress('203.0.113.9:4002'), 'gateway-address'],
+  ['nor is it in a mapped address', ask.openAddress('203.0.113.9:4003'), 'gateway-address'],
   ['nor on any loopback address', ask.openAddress('127.0.0.9:4001'), 'gateway-address'],
 ]);
 
