@@ -13,29 +13,21 @@ export type ConnectionFault = 'bad-connection' | 'nominated-end-to-end';
 
 export interface ConnectionOptions {
   readonly close: boolean;
-  readonly keepAlive: boolean;
   readonly upgrade: boolean;
   /** The end-to-end fields without those that were nominated. */
   readonly endToEnd: HeaderList;
 }
 
-const PLAIN_CLOSE = { close: true, keepAlive: false, upgrade: false };
-const PLAIN_KEEP = { close: false, keepAlive: true, upgrade: false };
-const NOTHING = { close: false, keepAlive: false, upgrade: false };
-
 export function readConnection(section: FieldSection): Result<ConnectionOptions, ConnectionFault> {
   const { endToEnd } = section;
   const value = section.control.connection;
-  if (value === null) return ok({ ...NOTHING, endToEnd });
-  if (value === 'keep-alive' || value === 'Keep-Alive') return ok({ ...PLAIN_KEEP, endToEnd });
-  if (value === 'close') return ok({ ...PLAIN_CLOSE, endToEnd });
+  if (value === null || value === 'keep-alive') return ok({ close: false, upgrade: false, endToEnd });
   const nominated = tokenList(value);
   if (nominated === null) return err('bad-connection');
   if (nominated.some(name => NEVER_NOMINATED.has(name))) return err('nominated-end-to-end');
   const names = new Set(nominated);
   return ok({
     close: names.has('close'),
-    keepAlive: names.has('keep-alive'),
     upgrade: names.has('upgrade'),
     endToEnd: endToEnd.filter(([name]) => !names.has(name.toLowerCase())),
   });
