@@ -44,7 +44,8 @@ export function guardContent(
   return new Guard(searcher, filler, [...counts.keys()]);
 }
 
-function mayLeak({ settled, entries }: SandboxSecrets, { allowed }: Scope): boolean {
+/** Something may stand in this request's content or trailers that must not leave with it. */
+export function mayLeak({ settled, entries }: SandboxSecrets, { allowed }: Scope): boolean {
   if (!settled) return true;
   for (const name of entries.keys()) if (!allowed.has(name)) return true;
   return false;

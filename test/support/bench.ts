@@ -15,6 +15,7 @@ import { GATE_IPV4 } from '../../src/net/vestibule/ruleset.js';
 import { documentFrom } from '../../src/policy/document.js';
 import type { PolicyDocument } from '../../src/policy/policy.js';
 import { Ca } from '../../src/proxy/tls/ca.js';
+import type { UpstreamTimes } from '../../src/proxy/upstream/connect.js';
 import { trustRoots } from '../../src/proxy/upstream/trust.js';
 import { socketPair } from './loopback.js';
 import { ip } from './policy.js';
@@ -28,12 +29,18 @@ export interface BenchOptions {
   readonly resolve?: (name: Hostname) => readonly string[];
   /** Values of the policy's secrets. */
   readonly literals?: ReadonlyMap<string, string>;
+  /** The gateway's own environment; read again at each reload. Default: empty. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Names of the upstream's certificate. */
   readonly names?: readonly string[];
   /** The upstream that an endpoint stands for; absent or null: by port, 80 plain, 443 TLS. */
-  readonly route?: (endpoint: Endpoint) => Upstream | null;
+  readonly route?: (endpoint: Endpoint) => Pick<Upstream, 'port'> | null;
   /** The TLS upstream speaks HTTP/2. */
   readonly h2?: boolean;
+  /** Deadlines towards the upstream. */
+  readonly times?: Partial<UpstreamTimes>;
+  /** Signs the upstreams' certificates; absent: made anew. */
+  readonly upstreamCa?: TestCa;
 }
 
 /** Where a flow goes: an address, and the name that the resolver gave it out for. */
@@ -87,7 +94,7 @@ const DEFAULT_NAMES = [
 ];
 
 export async function openBench(options: BenchOptions): Promise<Bench> {
-  const upstreamCa = makeTestCa();
+  const upstreamCa = options.upstreamCa ?? makeTestCa();
   const names = options.names ?? DEFAULT_NAMES;
   const [plain, secure] = await Promise.all([
     startUpstream(),
@@ -106,8 +113,9 @@ export async function openBench(options: BenchOptions): Promise<Bench> {
     trust: trustRoots([upstreamCa.rootPem]),
     resolver: { resolve: async name => resolved(name, options.resolve) },
     dialler,
-    env: {},
+    env: options.env ?? {},
     ...(options.literals && { literals: options.literals }),
+    ...(options.times && { times: options.times }),
   });
   return new LoopbackBench(gateway, ca, { plain, secure, upstreamCa, dialled });
 }
@@ -190,7 +198,7 @@ class LoopbackBench implements Bench {
   }
 }
 
-function dialUpstream(upstream: Upstream | null): net.Socket {
+function dialUpstream(upstream: Pick<Upstream, 'port'> | null): net.Socket {
   if (upstream === null) return new net.Socket().destroy(new Error('no upstream stands for this endpoint'));
   return net.connect({ host: '127.0.0.1', port: upstream.port, allowHalfOpen: true, noDelay: true });
 }
