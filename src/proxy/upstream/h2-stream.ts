@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
-import { type Body, NO_BODY } from '../exchange.js';
+import { type Body, NO_BODY, type ResponseHead } from '../exchange.js';
 import { isHeadOnly } from '../http1/response-head.js';
 import { READ_BYTES } from './dial.js';
 import { aborted } from './failure.js';
@@ -21,6 +21,9 @@ export interface AnswerTimes {
   /** Longest silence while content is on its way, either way. */
   readonly idleMs: number;
 }
+
+/** Content that has arrived whole with its head, up to this size, is given as bytes. */
+const WHOLE_BYTES = 65_536;
 
 /** Interim answers to one request: more is a flood. */
 const MAX_INTERIM = 10;
@@ -166,14 +169,31 @@ class Conversation {
     this.#answered = true;
     this.#bytes.received += rawBytes(raw);
     const isEmpty = isWhole || isHeadOnly(head.value.status, this.#request.head.method);
-    const body: Body = isEmpty ? this.#noBody() : this.#streamedBody();
+    if (isEmpty) this.#deliver(head.value, this.#noBody());
+    else if (this.#over && this.#stream.readableLength <= WHOLE_BYTES) this.#deliverWhole(head.value);
+    else this.#deliver(head.value, this.#streamedBody());
+  }
+
+  #deliver(head: ResponseHead, body: Body): void {
     this.#settle.resolve({
-      head: head.value,
+      head,
       body,
       trailers: () => this.#trailers,
       protocol: 'h2',
       bytes: this.#bytes,
       upgraded: null,
+    });
+  }
+
+  /** Content that came with its head costs no stream. The trailers, which came too, are told in this tick. */
+  #deliverWhole(head: ResponseHead): void {
+    process.nextTick(() => {
+      if (this.#stream.destroyed) return void this.#fail(truncated(this.#request.host), NGHTTP2_CANCEL);
+      const bytes: Buffer | null = this.#stream.read();
+      this.#bytes.received += bytes?.length ?? 0;
+      this.#stream.resume();
+      this.#finish();
+      this.#deliver(head, bytes ?? NO_BODY);
     });
   }
 

@@ -97,6 +97,11 @@ const cases: readonly [name: string, frames: readonly Buffer[], want: string][] 
     [head(0, ['content-length', '8']), half, reset(0)],
     'UPSTREAM_TRUNCATED',
   ],
+  [
+    'a whole answer, then a reset that is an error,',
+    [head(0), frame(DATA, END_STREAM, 1, 'half'), reset(2)],
+    '200 half []',
+  ],
   ['half an answer, then a cancellation', [head(0), half, reset(8)], 'UPSTREAM_TRUNCATED'],
   ['half an answer, then an error', [head(0), half, reset(2)], 'UPSTREAM_TRUNCATED'],
   ['a head, then a reset that is no error', [head(0), reset(0)], 'UPSTREAM_TRUNCATED'],
