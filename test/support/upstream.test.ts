@@ -2,7 +2,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { readAnswers } from './answers.js';
 import { makeTestCa } from './tls.js';
-import { raw, startRawUpstream, startUpstream, type Upstream } from './upstream.js';
+import { raw, startScriptedUpstream, startUpstream, type Upstream } from './upstream.js';
 
 const TWO_REQUESTS = Buffer.from(
   'POST /a HTTP/1.1\r\nHost: u.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n' +
@@ -44,14 +44,15 @@ test('a recording upstream does the same inside TLS', async () => {
   });
 });
 
-test('a raw upstream answers with chosen bytes and closes', async () => {
-  const answer = Buffer.from('HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab');
-  await using(await startRawUpstream(answer, { holdMs: 5 }), async upstream => {
-    const request = Buffer.from('GET / HTTP/1.1\r\nHost: u\r\n\r\n');
-    const seen = await raw(net.connect(upstream.port, '127.0.0.1'), request);
-    expect(seen).toMatchObject({ interim: [103], statuses: [200], closed: true });
-    expect(seen.answers[0]).toMatchObject({ complete: false });
-  });
+test('a scripted upstream answers one path with chosen bytes, and others with its own', async () => {
+  const answer = Buffer.from('HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab');
+  const upstream = await startScriptedUpstream();
+  upstream.script = { answer, holdMs: null };
+  const requests = Buffer.from('GET /case HTTP/1.1\r\nHost: u\r\n\r\nGET / HTTP/1.1\r\nHost: u\r\n\r\n');
+  const seen = await raw(net.connect(upstream.port, '127.0.0.1'), requests, { timeoutMs: 100 });
+  await upstream.close();
+  expect(seen).toMatchObject({ interim: [103], statuses: [200, 200] });
+  expect(seen.answers.map(({ body }) => body.toString())).toEqual(['ab', 'own']);
 });
 
 test('readAnswers takes an answer to HEAD, chunks and the next answer apart', () => {

@@ -78,27 +78,50 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   return listenFor(options, record, take, () => server.closeAllConnections());
 }
 
-/** An upstream that reads one request's head, writes `answer`, and closes after `holdMs`. */
-export async function startRawUpstream(
-  answer: Uint8Array,
-  { holdMs = 200, tls }: { readonly holdMs?: number; readonly tls?: UpstreamOptions['tls'] } = {},
-): Promise<Upstream> {
+export interface Script {
+  /** What is written once the head of a request has come. */
+  readonly answer: Uint8Array;
+  /** Ends the connection this long after the answer; null: never. */
+  readonly holdMs: number | null;
+}
+
+export interface ScriptedUpstream extends Upstream {
+  /** Answers requests for `/case`; null, and every other request: 200 with the body `own`. */
+  script: Script | null;
+}
+
+const OWN = 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown';
+
+/** An upstream that answers one path with chosen bytes, right or wrong. Requests have no content. */
+export async function startScriptedUpstream(
+  options: Pick<UpstreamOptions, 'tls'> = {},
+): Promise<ScriptedUpstream> {
   const record = new Record();
   const timers = new Set<NodeJS.Timeout>();
+  const state: { script: Script | null } = { script: null };
   const take = (socket: Duplex): void => {
     record.connections += 1;
-    let head = '';
-    let answered = false;
+    let text = '';
     socket.on('data', (chunk: Buffer) => {
       record.chunks.push(chunk);
-      head += chunk.toString('latin1');
-      if (answered || !head.includes('\r\n\r\n')) return;
-      answered = true;
-      socket.write(answer);
-      timers.add(setTimeout(() => socket.end(), holdMs));
+      text += chunk.toString('latin1');
+      for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
+        const script = /^\S+ \/case /.test(text) ? state.script : null;
+        text = text.slice(end + 4);
+        socket.write(script?.answer ?? OWN);
+        if (script?.holdMs != null) timers.add(setTimeout(() => socket.end(), script.holdMs));
+      }
     });
   };
-  return listenFor(tls ? { tls } : {}, record, take, () => timers.forEach(timer => void clearTimeout(timer)));
+  const upstream = await listenFor(options, record, take, () => {
+    for (const timer of timers) clearTimeout(timer);
+  });
+  return Object.defineProperties(upstream, {
+    script: {
+      get: () => state.script,
+      set: (script: Script | null) => void Object.assign(state, { script }),
+    },
+  }) as ScriptedUpstream;
 }
 
 async function listenFor(
