@@ -71,6 +71,8 @@ export class Http2Connection implements HttpConnection {
     const fields = requestFields(request);
     if (!fields.ok)
       throw new GatewayError('CLIENT_PROTOCOL', `the request cannot be sent by HTTP/2: ${fields.error}`);
+    const { sensitive } = request;
+    if (sensitive.size > 0) Object.assign(fields.value, { [http2.sensitiveHeaders]: [...sensitive] });
     const hasTrailers = mayHaveTrailers(request);
     const isHeadOnly = request.body instanceof Uint8Array && request.body.length === 0 && !hasTrailers;
     const stream = this.#submit(fields.value, { endStream: isHeadOnly, waitForTrailers: hasTrailers });

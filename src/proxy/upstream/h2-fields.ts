@@ -4,7 +4,7 @@
  * Pure. Node writes whatever it is given (a NUL in a value would begin another field) and drops on the way in what it
  * does not like, so both ways are read here.
  */
-import http2 from 'node:http2';
+import type http2 from 'node:http2';
 import type { HeaderField, HeaderList } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { OutboundRequest } from '../connection.js';
@@ -63,7 +63,7 @@ export type FieldFault =
 
 /** Fields for `ClientHttp2Session.request`: lower case, in order, without a prototype. */
 export function requestFields(request: OutboundRequest): Result<http2.OutgoingHttpHeaders, FieldFault> {
-  const { head, path, host, headers, sensitive, body } = request;
+  const { head, path, host, headers, body } = request;
   if (!isToken(head.method)) return err('bad-method');
   if (path.length === 0 || targetEnd(path, 0) !== path.length) return err('bad-path');
   if (!isFieldValue(host)) return err('bad-field');
@@ -79,7 +79,6 @@ export function requestFields(request: OutboundRequest): Result<http2.OutgoingHt
     // A body that is whole may have got its secrets: its own length is the truth.
     fields['content-length'] = String(body instanceof Uint8Array ? body.length : head.framing.bytes);
   }
-  if (sensitive.size > 0) Object.assign(fields, { [http2.sensitiveHeaders]: [...sensitive] });
   return ok(fields);
 }
 
