@@ -3,6 +3,8 @@ import type { CorpusAdapter } from '../support/corpus/case.js';
 import { dnsAdapter } from '../support/corpus/dns-cases.js';
 import { eventAdapter } from '../support/corpus/event-cases.js';
 import { domainAdapter, ssrfAdapter } from '../support/corpus/policy-adapter.js';
+import { responseAdapter } from '../support/corpus/response-adapter.js';
+import { secretAdapter } from '../support/corpus/secret-adapter.js';
 import { smugglingAdapter } from '../support/corpus/smuggling-adapter.js';
 
 type Entry = CorpusAdapter | { readonly reason: string };
@@ -14,6 +16,8 @@ const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['domain-match', domainAdapter],
   ['ssrf-hosts', ssrfAdapter],
   ['events', eventAdapter],
+  ['responses', responseAdapter],
+  ['secrets', secretAdapter],
   ['smuggling', smugglingAdapter],
   ['scripts', { reason: LATER }],
   ['frames', { reason: LATER }],
