@@ -3,6 +3,7 @@
  * the run's key and identity, and owns what is open).
  */
 import { randomBytes } from 'node:crypto';
+import { parseAddress } from './core/address.js';
 import { type Clock, systemClock } from './core/clock.js';
 import { GatewayError } from './core/errors.js';
 import type { LookUp } from './dns/look-up.js';
@@ -12,6 +13,7 @@ import { serveDnsTcp, serveDnsUdp } from './dns/serve.js';
 import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus } from './events/bus.js';
 import type { Sink } from './events/feeder.js';
+import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
 import { ANY_PORT, openVestibule, type Vestibule } from './net/vestibule/index.js';
 import { GATE_IPV4, GATE_IPV6 } from './net/vestibule/ruleset.js';
@@ -22,6 +24,7 @@ import { configInvalid } from './policy/problem.js';
 import { acceptFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
 import { createLimits, type Limits } from './proxy/limits/limits.js';
+import { createRefusedPackets, type RefusedPackets } from './proxy/refused-packets.js';
 import { speakProxy } from './proxy/speak.js';
 import type { Ca } from './proxy/tls/ca.js';
 import type { UpstreamTimes } from './proxy/upstream/connect.js';
@@ -242,14 +245,13 @@ export class Gateway implements AsyncDisposable {
         this.#vestibule(admitted),
         trustFor(this.#options.ca.certPem),
       ]);
-      const tenant = this.#open.get(id);
-      if (tenant !== undefined) tenant.vestibule = vestibule;
+      this.#open.get(id)?.settle(vestibule, this.#refusedPackets(admitted));
       return {
         id,
         run: spec => {
           const env = admitted.environment(spec.env);
           const all = new Map([...Object.entries(env), ...trust.env]);
-          return startCommand(vestibule.cell, { ...spec, env: all, files: trust.files });
+          return this.#run(id, vestibule, { ...spec, env: all, files: trust.files });
         },
         close: () => this.#closeSandbox(id),
         [Symbol.asyncDispose]: () => this.#closeSandbox(id),
@@ -258,6 +260,29 @@ export class Gateway implements AsyncDisposable {
       admitted.release();
       throw error;
     }
+  }
+
+  async #run(sandbox: SandboxId, { cell }: Vestibule, spec: CommandSpec): Promise<RunningCommand> {
+    const started = this.#clock.monotonic();
+    const running = await startCommand(cell, spec);
+    const exec = { command: spec.argv, exit_code: null, duration_ms: 0 };
+    this.events.emit({ type: 'exec.started', sandbox, exec });
+    const exit = running.exit.then(ended => {
+      const duration_ms = Math.round(this.#clock.monotonic() - started);
+      this.events.emit({ type: 'exec.done', sandbox, exec: { ...exec, exit_code: ended.code, duration_ms } });
+      return ended;
+    });
+    return { ...running, exit };
+  }
+
+  #refusedPackets({ id, dns }: Admitted): RefusedPackets {
+    return createRefusedPackets(id, this.events.emit, {
+      generation: () => this.#policy.generation,
+      nameOf: text => {
+        const address = parseAddress(text);
+        return address.ok ? dns.nameOf(address.value) : null;
+      },
+    });
   }
 
   #vestibule({ id, dns, accept }: Admitted): Promise<Vestibule> {
@@ -310,9 +335,10 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #closeSandbox(id: SandboxId): Promise<void> {
-    const vestibule = this.#open.get(id)?.vestibule;
+    const tenant = this.#open.get(id);
+    await tenant?.noteRefusals();
     this.#release(id);
-    await vestibule?.close();
+    await tenant?.vestibule?.close();
   }
 
   /** Closes every sandbox, then the evidence. */
@@ -330,21 +356,6 @@ export class Gateway implements AsyncDisposable {
 
 const CENSOR = '\u0000censor';
 const EVENTS_CLOSE_MS = 5_000;
-
-/** What the gateway holds of one sandbox. */
-class Tenant {
-  readonly id: SandboxId;
-  readonly closing = new AbortController();
-  readonly limits: Limits;
-  secrets: SandboxSecrets;
-  vestibule: Vestibule | null = null;
-
-  constructor(id: SandboxId, secrets: SandboxSecrets, limits: Limits) {
-    this.id = id;
-    this.secrets = secrets;
-    this.limits = limits;
-  }
-}
 
 function pacedFlow(flow: Flow, limits: Limits): Flow {
   return { ...flow, accept: () => limits.pace(flow.accept()), refuse: () => flow.refuse() };

@@ -149,10 +149,13 @@ export function facts(events: readonly Event[], type: Event['type']) {
 export function expectInvariants(events: readonly Event[]): void {
   expect(events.map(event => event.seq)).toEqual(events.map((_event, at) => at + 1));
   const flows = (types: readonly string[]) =>
-    events.filter(({ type }) => types.includes(type)).map(({ network }) => network?.flow);
+    events
+      .filter(({ type, network }) => types.includes(type) && network?.flow !== null)
+      .map(({ network }) => network?.flow);
   const ended = flows(['flow.refused', 'flow.closed']);
   expect([...ended].sort()).toEqual([...new Set(ended)].sort());
   for (const flow of flows(['flow.opened'])) expect(ended).toContain(flow);
+  expect(events.at(-1)?.type).toBe('gateway.closed');
   const requests = events
     .filter(({ type }) => type.startsWith('request.'))
     .map(({ network }) => network?.request);

@@ -1,0 +1,41 @@
+/** What the gateway holds of one sandbox (shell: one timer). */
+import type { SandboxId } from '../net/flow.js';
+import type { Vestibule } from '../net/vestibule/index.js';
+import type { Limits } from '../proxy/limits/limits.js';
+import type { RefusedPackets } from '../proxy/refused-packets.js';
+import type { SandboxSecrets } from '../secrets/store.js';
+
+/** How often the kernel's counters are read, at some ten milliseconds of a child process each. */
+const REFUSALS_MS = 5_000;
+
+export class Tenant {
+  readonly id: SandboxId;
+  readonly closing = new AbortController();
+  readonly limits: Limits;
+  secrets: SandboxSecrets;
+  vestibule: Vestibule | null = null;
+  #packets: RefusedPackets | null = null;
+  #listing: NodeJS.Timeout | null = null;
+
+  constructor(id: SandboxId, secrets: SandboxSecrets, limits: Limits) {
+    this.id = id;
+    this.secrets = secrets;
+    this.limits = limits;
+  }
+
+  settle(vestibule: Vestibule, packets: RefusedPackets): void {
+    this.vestibule = vestibule;
+    this.#packets = packets;
+    this.#listing = setInterval(() => void this.noteRefusals(), REFUSALS_MS).unref();
+    this.closing.signal.addEventListener('abort', () => clearInterval(this.#listing ?? undefined));
+  }
+
+  /** Puts on record what the kernel refused since the last call. */
+  async noteRefusals(): Promise<void> {
+    try {
+      this.#packets?.note((await this.vestibule?.refusals()) ?? []);
+    } catch {
+      // The namespace has ended before us, and its counters with it: nothing can be asked any more.
+    }
+  }
+}
