@@ -28,12 +28,12 @@ import {
 } from './refusal.js';
 import { answerFor, askForPlain, limitContent } from './response.js';
 import type { ScriptAnswer } from './script.js';
-import { startTrace, type Trace } from './trace.js';
+import { Trace } from './trace.js';
 import { splice } from './tunnel.js';
 
 /** Serves one exchange to its end. Never rejects: whatever goes wrong becomes an answer and an event. */
 export async function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
-  const trace = startTrace(exchange, flow, context);
+  const trace = new Trace(exchange, flow, context);
   // One snapshot: a reload in the middle does not give this request two policies.
   const gate = context.gate();
   try {
