@@ -61,6 +61,7 @@ export function compile(
     passthrough: createNameIndex(
       layers.flatMap(layer => layer.passthrough.map(pattern => [pattern, true] as const)),
     ),
+    proxy: layers.findLast(layer => layer.proxy !== null)?.proxy ?? null,
     limits: Object.freeze(Object.assign({ ...NO_LIMITS }, ...layers.map(layer => layer.limits))),
     secrets,
     secretScopes: createNameIndex(secrets.flatMap(secretScopes)),

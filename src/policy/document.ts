@@ -20,6 +20,7 @@ import type {
   ValueSource,
 } from './policy.js';
 import type { Problem } from './problem.js';
+import { proxyRoutes } from './proxy-routes.js';
 import {
   ALL_PORTS,
   type CidrEntry,
@@ -30,7 +31,7 @@ import {
   sure,
   WEB_PORTS,
 } from './rules.js';
-import { type PolicyInput, policySchema } from './schema.js';
+import { type PolicyInput, policySchema, proxySettings } from './schema.js';
 import { schemaProblems } from './schema-problems.js';
 import { parseSubject } from './subject.js';
 import { parseYaml, type YamlText } from './yaml.js';
@@ -69,6 +70,7 @@ function build(input: PolicyInput, source: string): PolicyDocument {
     dns: dnsSettings(input),
     passthrough: (input.tls?.passthrough ?? []).map(text => sure(parseHostPattern(text))),
     limits: limits(input.limits ?? {}),
+    proxy: input.proxy === undefined ? null : sure(proxyRoutes(proxySettings(input.proxy))),
     secrets: Object.entries(input.secrets ?? {}).map(([name, secret]) => secretSpec(name, secret)),
     examples: (input.examples ?? []).map(example),
   });

@@ -69,6 +69,7 @@ export function flagsLayer(flags: PolicyFlags): Result<FlagsLayer, readonly Prob
     addHosts: new Map(each('--add-host', flags.addHost, parsePinFlag)),
     dns: {},
     limits: {},
+    proxy: null,
     passthrough: each('--passthrough', flags.passthrough, parseHostPattern),
     secrets: secrets.map(({ spec }) => spec),
     examples: [],

@@ -10,6 +10,7 @@ import type { AddressIndex } from './address-index.js';
 import type { NameIndex } from './name-index.js';
 import type { PathGlob } from './path.js';
 import type { HostPattern } from './pattern.js';
+import type { ProxyRoutes } from './proxy-routes.js';
 import type { DenyReason } from './question.js';
 
 export type PolicyMode = 'block_all' | 'allow_all';
@@ -136,6 +137,7 @@ export interface PolicyDocument {
   readonly dns: Partial<DnsSettings>;
   readonly passthrough: readonly HostPattern[];
   readonly limits: Partial<PolicyLimits>;
+  readonly proxy: ProxyRoutes | null;
   readonly secrets: readonly SecretSpec[];
   readonly examples: readonly Example[];
 }
@@ -170,6 +172,8 @@ export interface Policy {
   readonly dns: DnsSettings;
   readonly passthrough: NameIndex<true>;
   readonly limits: PolicyLimits;
+  /** The operator's own proxies; null: everything is dialled directly. */
+  readonly proxy: ProxyRoutes | null;
   readonly secrets: readonly SecretSpec[];
   readonly secretScopes: NameIndex<SecretScope>;
   /** TCP ports that some rule may allow, merged and in order: the inner door refuses all the others at once. */

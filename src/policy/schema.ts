@@ -11,6 +11,7 @@ import type { Result } from '../core/result.js';
 import { parsePathGlob } from './path.js';
 import { parseHostPattern, parseHostPort } from './pattern.js';
 import { quoted } from './problem.js';
+import { type ProxySettings, proxyRoutes } from './proxy-routes.js';
 import { DENY_REASONS } from './reasons.js';
 import { checkCidr, checkSecretHost, parseDialTarget } from './rules.js';
 import { parseSubject } from './subject.js';
@@ -159,6 +160,35 @@ const limits = z.strictObject({
   idle_ms: count.optional().describe('longest silence while content is on its way'),
 });
 
+const proxy = z
+  .strictObject({
+    http_proxy: z.string().optional().describe('http://[user:password@]host[:port], for plain http'),
+    https_proxy: z.string().optional().describe('for https and for tunnels'),
+    no_proxy: z
+      .array(z.string())
+      .optional()
+      .describe('hosts, addresses and blocks that are dialled directly'),
+    enforce: z.boolean().optional().describe('nothing is dialled directly but what add_hosts pins'),
+  })
+  .superRefine((value, context) => {
+    const routes = proxyRoutes(proxySettings(value));
+    if (!routes.ok) context.addIssue({ code: 'custom', message: routes.error });
+  });
+
+type ProxyInput = { readonly [K in 'http_proxy' | 'https_proxy']?: string | undefined } & {
+  readonly no_proxy?: readonly string[] | undefined;
+  readonly enforce?: boolean | undefined;
+};
+
+export function proxySettings({ http_proxy, https_proxy, no_proxy, enforce }: ProxyInput): ProxySettings {
+  return {
+    httpProxy: http_proxy ?? null,
+    httpsProxy: https_proxy ?? null,
+    noProxy: no_proxy ?? [],
+    enforce: enforce ?? false,
+  };
+}
+
 const example = z
   .strictObject({
     url: text(value => parseSubject('url', value), 'an http or https URL').optional(),
@@ -196,6 +226,7 @@ export const policySchema = z.strictObject({
   dns: dns.optional(),
   dns_servers: z.array(dialTarget).optional().describe('dns.servers'),
   limits: limits.optional().describe('what one sandbox may use'),
+  proxy: proxy.optional().describe("the operator's own proxy, for networks that have no other way out"),
   tls: z.strictObject({ passthrough: z.array(hostPattern).optional() }).optional(),
   secrets: z
     .record(

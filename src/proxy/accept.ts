@@ -157,6 +157,7 @@ class Entrance {
         host: name === null ? { kind: 'ip', address } : { kind: 'name', name },
         port,
         decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
+        routes: policy?.proxy ?? null,
         pin: (name !== null && policy?.addHosts.get(name)) || null,
       },
       abort.signal,

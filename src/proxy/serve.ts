@@ -178,6 +178,7 @@ function depart({ exchange, gate, context, head, substitution, guarded }: Relay)
     generation: policy?.generation ?? 0,
     outbound,
     decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
+    routes: policy?.proxy ?? null,
     pin: authority.host.kind === 'name' ? (policy?.addHosts.get(authority.host.name) ?? null) : null,
   } satisfies Parameters<ProxyContext['upstream']['send']>[0];
   const headMs = policy?.limits.upstreamHeadMs ?? null;

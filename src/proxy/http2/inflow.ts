@@ -84,7 +84,7 @@ export class Inflow {
       const [first = NO_BODY] = parts;
       return parts.length <= 1 ? first : Buffer.concat(parts);
     }
-    const stream = new Readable({ highWaterMark: READ_BYTES, read: () => this.#read() });
+    const stream = new Readable({ highWaterMark: WHEN_EMPTY, read: () => this.#read() });
     // A truncation may come when nobody listens any more; whoever reads the stream sees that it was destroyed.
     stream.on('error', () => {});
     stream.once('close', () => this.#consume(0));
@@ -105,7 +105,8 @@ export class Inflow {
       this.wanted = true;
       this.#onWanted();
     }
-    this.#consume(this.#stream?.readableLength ?? 0);
+    // Node asks for more before it takes what it has: what was read is only known afterwards.
+    process.nextTick(() => this.#consume(this.#stream?.readableLength ?? 0));
   }
 
   /** All but `held` bytes of what was taken have been read. */
@@ -116,5 +117,8 @@ export class Inflow {
   }
 }
 
-/** As much as is read ahead of whoever sends it on. */
-const READ_BYTES = 262_144;
+/**
+ * Node asks for more when less than this is held: once all is read. The window, not the stream, says how much that is;
+ * with more here, content read after the last asking would never be told as consumed.
+ */
+const WHEN_EMPTY = 1;

@@ -8,13 +8,13 @@ import type { Endpoint } from '../../core/address.js';
 import { type Authority, authorityText } from '../../core/authority.js';
 import { GatewayError } from '../../core/errors.js';
 import type { Resolver } from '../../dns/resolver.js';
+import type { UpstreamProxy } from '../../policy/proxy-routes.js';
 import type { HttpConnection } from '../connection.js';
 import { Http1Connection } from '../http1/client.js';
 import { approve, type Destination } from './approve.js';
 import { connectFirst, type Dialled, type Dialler, type DialTimes } from './dial.js';
 import { Http2Connection } from './h2-client.js';
 import type { AnswerTimes } from './h2-stream.js';
-import type { UpstreamProxy } from './proxy-routes.js';
 import { secure, type Trust } from './trust.js';
 import { reachThrough } from './via-proxy.js';
 

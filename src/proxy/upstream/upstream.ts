@@ -12,6 +12,7 @@ import { GatewayError } from '../../core/errors.js';
 import { type Host, hostText } from '../../core/host.js';
 import type { Resolver } from '../../dns/resolver.js';
 import type { SandboxId } from '../../net/flow.js';
+import type { ProxyRoutes, UpstreamProxy } from '../../policy/proxy-routes.js';
 import type { OutboundRequest } from '../connection.js';
 import type { UpstreamAnswer } from '../exchange.js';
 import type { DecideDial, Destination, Pin } from './approve.js';
@@ -27,7 +28,6 @@ import { type Dialler, dialTcp } from './dial.js';
 import { aborted } from './failure.js';
 import { UNPROCESSED } from './h2-stream.js';
 import { POOL_LIMITS, Pool, type Pooled, type PoolLimits } from './pool.js';
-import type { ProxyRoutes, UpstreamProxy } from './proxy-routes.js';
 import type { Trust } from './trust.js';
 
 export interface UpstreamRequest {

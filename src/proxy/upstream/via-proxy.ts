@@ -10,11 +10,11 @@ import { type Endpoint, endpointText } from '../../core/address.js';
 import type { GatewayError } from '../../core/errors.js';
 import { type Host, hostText } from '../../core/host.js';
 import type { Resolver } from '../../dns/resolver.js';
+import type { UpstreamProxy } from '../../policy/proxy-routes.js';
 import type { Verdict } from '../../policy/question.js';
 import { approve, type Destination } from './approve.js';
 import { connectFirst, type Dialled, type Dialler, type DialTimes } from './dial.js';
 import { aborted, unreachable } from './failure.js';
-import type { UpstreamProxy } from './proxy-routes.js';
 
 /** A proxy's answer to CONNECT is its status and a few fields. */
 const MAX_HEAD_BYTES = 8_192;

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import net from 'node:net';
-import { type ProxyRoutes, parseNoProxy, parseProxyUrl } from '../../../src/proxy/upstream/proxy-routes.js';
+import { type ProxyRoutes, parseNoProxy, parseProxyUrl } from '../../../src/policy/proxy-routes.js';
 import { trustRoots } from '../../../src/proxy/upstream/trust.js';
 import { createUpstream, type Upstream } from '../../../src/proxy/upstream/upstream.js';
 import { makeTestCa, startTlsServer } from '../../support/tls.js';

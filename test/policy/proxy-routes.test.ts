@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
-import { parseNoProxy, parseProxyUrl } from '../../../src/proxy/upstream/proxy-routes.js';
-import { authorityOf } from './support.js';
+import { parsePolicy } from '../../src/policy/document.js';
+import { parseNoProxy, parseProxyUrl, proxyRoutes } from '../../src/policy/proxy-routes.js';
+import { authorityOf } from '../proxy/upstream/support.js';
 
 const urls: [text: string, want: string, authorization: string | null][] = [
   ['http://proxy.test', 'proxy.test:80', null],
@@ -86,3 +87,32 @@ for (const entry of ['', 'a b', '*.', 'http://a.test', 'a.test:80', '10.0.0.1/8'
     expect(parseNoProxy(['a.test', entry])).toEqual({ ok: false, error: entry });
   });
 }
+
+const NONE = { httpProxy: null, httpsProxy: null, noProxy: [], enforce: false };
+
+test('enforce lets one proxy serve both schemes and nothing go around it', () => {
+  const routes = proxyRoutes({ ...NONE, httpsProxy: 'http://proxy.test:3128', enforce: true });
+  if (!routes.ok) throw new Error(routes.error);
+  expect(routes.value.http?.text).toBe('proxy.test:3128');
+  expect(routes.value.bypass(authorityOf('any.test').host)).toBe(false);
+});
+
+test.each([
+  [
+    'enforce with no_proxy',
+    { ...NONE, httpProxy: 'http://p.test', noProxy: ['a.test'], enforce: true },
+    /contradict/,
+  ],
+  ['enforce without a proxy', { ...NONE, enforce: true }, /needs http_proxy/],
+  ['a proxy behind TLS', { ...NONE, httpsProxy: 'https://p.test' }, /https_proxy is not http:/],
+  ['an entry of no_proxy that is none', { ...NONE, noProxy: ['a b'] }, /no_proxy holds/],
+])('proxyRoutes refuses %s', (_what, settings, message) => {
+  const routes = proxyRoutes(settings);
+  expect(routes.ok ? '' : routes.error).toMatch(message);
+});
+
+test('a problem with a proxy never shows its password', () => {
+  const parsed = parsePolicy('proxy: { http_proxy: "http://u:hunter2@bad host" }', 'p.yaml');
+  expect(JSON.stringify(parsed)).toMatch(/http_proxy is not http/);
+  expect(JSON.stringify(parsed)).not.toContain('hunter2');
+});

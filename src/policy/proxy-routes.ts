@@ -1,12 +1,12 @@
 /**
  * Which of the operator's own proxies a connection goes through: `http_proxy`, `https_proxy`, `no_proxy`.
  *
- * Pure. A proxy's credentials are written by `connectHead` and cannot be printed.
+ * Pure. With `enforce`, nothing is dialled directly but what `add_hosts` pins. A proxy's credentials are written by `connectHead` and cannot be printed.
  */
-import { cidrContains, parseAddress, parseCidr } from '../../core/address.js';
-import { authorityText, parseAuthority } from '../../core/authority.js';
-import { type Host, parseHostname } from '../../core/host.js';
-import { err, ok, type Result } from '../../core/result.js';
+import { cidrContains, parseAddress, parseCidr } from '../core/address.js';
+import { authorityText, parseAuthority } from '../core/authority.js';
+import { type Host, parseHostname } from '../core/host.js';
+import { err, ok, type Result } from '../core/result.js';
 
 export interface ProxyRoutes {
   readonly http: UpstreamProxy | null;
@@ -102,4 +102,35 @@ function noProxyTest(entry: string): ((host: Host) => boolean) | null {
   if (!name.ok) return null;
   const suffix = `.${name.value}`;
   return host => host.kind === 'name' && (host.name === name.value || host.name.endsWith(suffix));
+}
+
+/** The `proxy:` of a policy, as written; every leaf has been checked. */
+export interface ProxySettings {
+  readonly httpProxy: string | null;
+  readonly httpsProxy: string | null;
+  readonly noProxy: readonly string[];
+  readonly enforce: boolean;
+}
+
+/** With `enforce` one proxy serves both schemes, and no host goes around it. The error is a sentence. */
+export function proxyRoutes(settings: ProxySettings): Result<ProxyRoutes, string> {
+  const { httpProxy, httpsProxy, noProxy, enforce } = settings;
+  if (enforce && noProxy.length > 0) return err('enforce and no_proxy contradict each other');
+  if (enforce && httpProxy === null && httpsProxy === null)
+    return err('enforce needs http_proxy or https_proxy');
+  const http = httpProxy === null ? null : parseProxyUrl(httpProxy);
+  const https = httpsProxy === null ? null : parseProxyUrl(httpsProxy);
+  const bypass = parseNoProxy(noProxy);
+  // The entry itself stays out of the message: it may hold a password.
+  if (http !== null && !http.ok)
+    return err(`http_proxy is not http://[user:password@]host[:port] (${http.error})`);
+  if (https !== null && !https.ok)
+    return err(`https_proxy is not http://[user:password@]host[:port] (${https.error})`);
+  if (!bypass.ok) return err('no_proxy holds an entry that is no host, address or block');
+  const [one, other] = [http?.value ?? null, https?.value ?? null];
+  return ok({
+    http: one ?? (enforce ? other : null),
+    https: other ?? (enforce ? one : null),
+    bypass: bypass.value,
+  });
 }
