@@ -47,11 +47,15 @@ export async function startCommand(cell: Cell, spec: CommandSpec): Promise<Runni
     firstFileFd: FIRST_FILE_FD,
     covered,
   });
+  // All that can fail comes before the start: a chain that is not fed would wait for ever.
+  const fed = new Map<number, string | Uint8Array>([
+    [ARGS_FD, emitArgs(args)],
+    [SECCOMP_FD, filterOfThisMachine()],
+    ...covered.map(({ content }, index) => [FIRST_FILE_FD + index, content] as const),
+  ]);
   await keepDescriptors();
   const child = spawnChain(cell, spec, covered.length);
-  feed(child, ARGS_FD, emitArgs(args));
-  feed(child, SECCOMP_FD, filterOfThisMachine());
-  for (const [index, { content }] of covered.entries()) feed(child, FIRST_FILE_FD + index, content);
+  for (const [fd, content] of fed) feed(child, fd, content);
   return follow(child);
 }
 
