@@ -21,11 +21,10 @@ import { allowedPorts, compile } from './policy/compile.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
 import { configInvalid } from './policy/problem.js';
-import { acceptFlow, refuseFlow } from './proxy/accept.js';
+import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
 import { createLimits, type Limits } from './proxy/limits/limits.js';
 import { createRefusedPackets, type RefusedPackets } from './proxy/refused-packets.js';
-import { speakProxy } from './proxy/speak.js';
 import type { Ca } from './proxy/tls/ca.js';
 import type { UpstreamTimes } from './proxy/upstream/connect.js';
 import type { Dialler } from './proxy/upstream/dial.js';
@@ -227,10 +226,8 @@ export class Gateway implements AsyncDisposable {
     dns.retain(address);
     try {
       const paced = pacedFlow(flow, context.limits);
-      if (port !== PROXY_PORT || !isGate(address.text)) return await acceptFlow(paced, context);
-      const socket = paced.accept();
-      socket.on('error', () => undefined);
-      await speakProxy(socket, flow, context, inner => acceptFlow(inner, context));
+      const toProxy = port === PROXY_PORT && isGate(address.text);
+      await (toProxy ? acceptProxyFlow(paced, context) : acceptFlow(paced, context));
     } finally {
       dns.release(address);
       release();

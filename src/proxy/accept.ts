@@ -14,7 +14,7 @@ import type { Deny, Verdict } from '../policy/question.js';
 import type { ProxyContext } from './context.js';
 import { type FlowTrace, startFlowTrace } from './flow-trace.js';
 import { peek } from './peek.js';
-import { speakHttp, speakTls } from './speak.js';
+import { speakHttp, speakProxy, speakTls } from './speak.js';
 import { ALERT, type Alert, alertOf } from './tls/alert.js';
 import type { ClientHello, HelloFault } from './tls/client-hello.js';
 import { readClientHello } from './tls/hello-reader.js';
@@ -41,6 +41,22 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
   socket.on('error', () => undefined);
   try {
     await new Entrance(flow, socket, verdict, trace, context).enter();
+    trace.closed(bytesOf(socket), null);
+  } catch (error) {
+    reset(socket);
+    trace.closed(bytesOf(socket), errorCode(error));
+  }
+}
+
+/** Judges and serves one connection to the explicit proxy; what a CONNECT carries is a flow of its own. Never rejects. */
+export async function acceptProxyFlow(flow: Flow, context: ProxyContext): Promise<void> {
+  const trace = startFlowTrace(flow, context);
+  const socket = flow.accept();
+  socket.on('error', () => undefined);
+  trace.opened(null);
+  trace.note({ protocol: 'http' });
+  try {
+    await speakProxy(socket, flow, context, inner => acceptFlow(inner, context));
     trace.closed(bytesOf(socket), null);
   } catch (error) {
     reset(socket);

@@ -115,7 +115,7 @@ async function connect(
   const name = host.kind === 'name' ? host.name : null;
   const verdict = decide(context.gate().policy, { ask: 'open', host: name, target });
   if (verdict.allow) {
-    const inner = { ...outer, id: context.nextRequestId(), target, host: name };
+    const inner = { ...outer, id: `${outer.id}-connect`, target, host: name };
     return await enter({
       ...inner,
       accept: () => request.accept(),
