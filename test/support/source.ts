@@ -148,7 +148,8 @@ function touchOf(node: Node, parent: Node | null): string | null {
   const object = (node.object as Node).value;
   const path = `${object}.${(node.property as Node).value}`;
   if (CLOCKS.has(path)) return path;
-  return object === 'process' ? 'process' : null;
+  // To run a little later is no way out of the process.
+  return object === 'process' && path !== 'process.nextTick' ? 'process' : null;
 }
 
 const FUNCTIONS: ReadonlySet<string> = new Set([
