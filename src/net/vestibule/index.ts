@@ -12,6 +12,7 @@ import { portUpdate } from './ruleset.js';
 import { findTools, SYSTEM_PATH, type Tools } from './tools.js';
 import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
+export { installCommand, setupCommands, TOOL_NAMES, type ToolName } from './mending.js';
 export { ANY_PORT, type PortRange } from './ports.js';
 export { type Refusal, refusalKind } from './refusals.js';
 export { keepDescriptors } from './syscalls.js';

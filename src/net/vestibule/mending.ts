@@ -59,6 +59,17 @@ export function installCommand(manager: PackageManager, tools: readonly ToolName
   return `${PACKAGE_MANAGERS[manager].install} ${packagesOf(manager, tools).join(' ')}`;
 }
 
+/** The commands that install `tools`, in order, as words; by way of sudo for an ordinary user. */
+export function setupCommands(
+  manager: PackageManager,
+  tools: readonly ToolName[],
+  { isRoot }: { readonly isRoot: boolean },
+): readonly (readonly string[])[] {
+  const { refresh } = PACKAGE_MANAGERS[manager];
+  const lines = [...(refresh === null ? [] : [refresh]), installCommand(manager, tools)];
+  return lines.map(line => [...(isRoot ? [] : ['sudo']), ...line.split(' ')]);
+}
+
 /** A switch of the kernel or of the distribution that keeps an ordinary user from making namespaces. */
 export interface NamespaceSwitch {
   /** A file under /proc/sys. */
