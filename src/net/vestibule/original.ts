@@ -45,12 +45,13 @@ function descriptorOf(socket: Socket): number {
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** Reads a `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in network order. */
+/** Reads a `struct sockaddr_in` or `sockaddr_in6`: family in the machine's order (little-endian, on every
+ * machine that we run on), port and address in network order. */
 export function parseSockaddr(bytes: Uint8Array): Endpoint | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const family = new Uint16Array(bytes.slice(0, 2).buffer)[0];
+  const family = view.getUint16(0, true);
   const port = view.getUint16(2);
-  if (family === AF_INET) return { address: addressFromBytes(bytes.slice(4, 8)), port };
-  if (family === AF_INET6) return { address: addressFromBytes(bytes.slice(8, 24)), port };
+  if (family === AF_INET) return { address: addressFromBytes(Uint8Array.from(bytes.subarray(4, 8))), port };
+  if (family === AF_INET6) return { address: addressFromBytes(Uint8Array.from(bytes.subarray(8, 24))), port };
   return null;
 }
