@@ -3,7 +3,7 @@
  *
  * Pure.
  */
-import { redactText } from './redact.js';
+import { redactAll } from './redact.js';
 import { reveal } from './secret.js';
 import type { SandboxSecrets } from './store.js';
 
@@ -15,14 +15,13 @@ export function sandboxEnvironment(
   secrets: SandboxSecrets,
   env: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
-  const names = [...secrets.entries.keys()];
   const placeholders = new Map(
     [...secrets.entries.values()].map(entry => [reveal(entry.secret), entry.placeholder]),
   );
   const safe = new Map<string, string>();
   for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || redactText(secrets, names, name) !== name) continue;
-    safe.set(name, placeholders.get(value) ?? redactText(secrets, names, value));
+    if (value === undefined || redactAll(secrets, name) !== name) continue;
+    safe.set(name, placeholders.get(value) ?? redactAll(secrets, value));
   }
   for (const { name, placeholder } of secrets.entries.values()) safe.set(name, placeholder);
   return Object.fromEntries(safe);

@@ -4,8 +4,9 @@
  *
  * Pure. A needle is found in the bytes as they are and after one, two and three rounds of unescaping.
  */
+import { LOOK_BEHIND } from './escapes.js';
 import type { Matcher } from './matcher.js';
-import { RawCursor, unescapeBytes } from './unescape.js';
+import { RawCursor, type Unescaped, unescapeBytes } from './unescape.js';
 
 const MAX_ROUNDS = 3;
 
@@ -29,6 +30,9 @@ export interface Look {
   readonly hold: number;
 }
 
+/** Raw bytes that are kept so that an escape at the beginning of the next piece reads as it would in one piece. */
+const CONTEXT = 4 * LOOK_BEHIND;
+
 /** `wanted` says which needles count. `whole`: nothing follows, so nothing is kept. */
 export function look(
   matcher: Matcher,
@@ -37,58 +41,82 @@ export function look(
   whole: boolean,
 ): Look {
   const hits: Hit[] = [];
+  const tail = new Tail(matcher, bytes.length);
   let layers = new Layers([]);
   let layer = bytes;
-  let keep = bytes.length;
-  let hold = bytes.length;
-  const mindTail = (tail: Uint8Array, made: Layers): boolean => {
-    const live = matcher.liveFrom(tail);
-    if (live === tail.length) return false;
-    const raw = made.start(live);
-    keep = Math.min(keep, raw);
-    if (tail.length - live >= LEAST_HELD) hold = Math.min(hold, raw);
-    return true;
-  };
+  let isTail = !whole;
   for (let rounds = 0; rounds <= MAX_ROUNDS; rounds++) {
+    const here = layers;
     matcher.find(layer, (needle, start, end) => {
-      if (wanted(needle)) hits.push({ needle, start: layers.start(start), end: layers.end(end), rounds });
+      if (wanted(needle)) hits.push({ needle, start: here.start(start), end: here.end(end), rounds });
     });
-    if (!whole) mindTail(layer, layers);
-    const next = unescapeBytes(layer);
-    const inner = next.changed ? new Layers([...layers.raws, layer]) : layers;
-    // What an escape cut short may still become must not be split from what stands before it.
-    if (!whole && next.rest < layer.length) {
-      const raw = layers.start(next.rest);
-      keep = Math.min(keep, raw);
-      // An escape behind the beginning of a needle goes whole or not at all; a line break ends a line of a dialogue.
-      if (mindTail(next.bytes, inner) && !isLineBreak(layer[next.rest])) hold = Math.min(hold, raw);
-    }
-    if (!next.changed) break;
+    if (isTail) tail.mind(layer, layers);
+    const next = rounds < MAX_ROUNDS ? unescapeBytes(layer, matcher.longest) : null;
+    if (next === null) break;
+    const inner = new Layers([...layers.made, { raw: layer, ...next }]);
+    if (isTail && next.rest < layer.length) tail.mindRest(layer, next, layers, inner);
+    isTail &&= next.reachesRest;
     layers = inner;
     layer = next.bytes;
   }
   if (hits.length > 1) hits.sort(inOrder);
-  return { hits, keep, hold };
-}
-
-function isLineBreak(byte: number | undefined): boolean {
-  return byte === 0x0a || byte === 0x0d;
+  return { hits, keep: tail.keep, hold: tail.hold };
 }
 
 function inOrder(a: Hit, b: Hit): number {
   return a.end - b.end || a.start - b.start || a.rounds - b.rounds || a.needle - b.needle;
 }
 
-/** The bytes that each round of unescaping was made from, first to last: maps a position back through all of them. */
+/** Where the last bytes may begin a needle, over all layers. */
+class Tail {
+  keep: number;
+  hold: number;
+  readonly #matcher: Matcher;
+
+  constructor(matcher: Matcher, length: number) {
+    this.#matcher = matcher;
+    this.keep = Math.max(0, length - CONTEXT);
+    this.hold = length;
+  }
+
+  /** Does `layer` end in the beginning of a needle? `layers` map its positions to the message's. */
+  mind(layer: Uint8Array, layers: Layers): boolean {
+    const live = this.#matcher.liveFrom(layer);
+    if (live === layer.length) return false;
+    const raw = layers.start(live);
+    this.keep = Math.min(this.keep, raw);
+    if (layer.length - live >= LEAST_HELD) this.hold = Math.min(this.hold, raw);
+    return true;
+  }
+
+  /** What an escape cut short may still become must not be split from what stands before it. */
+  mindRest(layer: Uint8Array, next: Unescaped, outer: Layers, inner: Layers): void {
+    const raw = outer.start(next.rest);
+    this.keep = Math.min(this.keep, raw);
+    // An escape behind the beginning of a needle goes whole or not at all; a line break ends a line of a dialogue.
+    if (this.mind(next.bytes, inner) && !isLineBreak(layer[next.rest])) this.hold = Math.min(this.hold, raw);
+  }
+}
+
+function isLineBreak(byte: number | undefined): boolean {
+  return byte === 0x0a || byte === 0x0d;
+}
+
+/** One round of unescaping: what it was made from, and what it made. */
+interface Made extends Unescaped {
+  readonly raw: Uint8Array;
+}
+
+/** All rounds up to a layer: maps a position in it back to the message. */
 class Layers {
-  readonly raws: readonly Uint8Array[];
+  readonly made: readonly Made[];
   readonly #starts: readonly RawCursor[];
   readonly #ends: readonly RawCursor[];
 
-  constructor(raws: readonly Uint8Array[]) {
-    this.raws = raws;
-    this.#starts = raws.map(raw => new RawCursor(raw));
-    this.#ends = raws.map(raw => new RawCursor(raw));
+  constructor(made: readonly Made[]) {
+    this.made = made;
+    this.#starts = made.map(({ raw, windows }) => new RawCursor(raw, windows));
+    this.#ends = made.map(({ raw, windows }) => new RawCursor(raw, windows));
   }
 
   start(index: number): number {

@@ -26,8 +26,10 @@ export class Matcher {
   readonly #needles: readonly Uint8Array[];
   /** By the last block of a window: how far it may move. */
   readonly #shift: Uint8Array;
-  /** Needles by the last block of their first `shortest` bytes. */
-  readonly #ends = new Map<number, number[]>();
+  /** Needles by their first four bytes, or two if the shortest is shorter. */
+  readonly #heads = new Map<number, number[]>();
+  /** 1 for the hash of each key of `#heads`: most windows that may not jump are dismissed here. */
+  readonly #isHead = new Uint8Array(65_536);
   /** Folded, as Latin-1 text, sorted: for `liveFrom`. */
   readonly #sorted: readonly string[];
   /** 1 for the first two bytes of each needle. */
@@ -53,10 +55,11 @@ export class Matcher {
       const jump = this.shortest - 1 - end;
       if ((this.#shift[block] ?? 0) > jump) this.#shift[block] = jump;
     }
-    const last = blockAt(needle, this.shortest - 1);
-    const bucket = this.#ends.get(last);
-    if (bucket === undefined) this.#ends.set(last, [number]);
+    const head = this.#headAt(needle, 0);
+    const bucket = this.#heads.get(head);
+    if (bucket === undefined) this.#heads.set(head, [number]);
     else bucket.push(number);
+    this.#isHead[hashOf(head)] = 1;
     this.#begins[blockAt(needle, 1)] = 1;
     this.#firsts[needle[0] ?? 0] = 1;
   }
@@ -76,13 +79,23 @@ export class Matcher {
         end += jump;
         continue;
       }
-      for (const number of this.#ends.get(block) ?? []) {
-        const start = end - window + 1;
-        const needleEnd = this.#endAt(bytes, start, number);
-        if (needleEnd > 0) visit(number, start, needleEnd);
-      }
+      const start = end - window + 1;
+      const head = this.#headAt(bytes, start);
+      if (this.#isHead[hashOf(head)] === 1) this.#visitAt(bytes, start, head, visit);
       end++;
     }
+  }
+
+  #visitAt(bytes: Uint8Array, start: number, head: number, visit: Visit): void {
+    for (const number of this.#heads.get(head) ?? []) {
+      const end = this.#endAt(bytes, start, number);
+      if (end > 0) visit(number, start, end);
+    }
+  }
+
+  #headAt(bytes: Uint8Array, start: number): number {
+    const block = blockAt(bytes, start + 1);
+    return this.shortest < 4 ? block : (block << 16) | blockAt(bytes, start + 3);
   }
 
   /** Where the needle ends that stands whole at `start`; 0 if it does not. */
@@ -117,6 +130,11 @@ export class Matcher {
     }
     return (this.#sorted[low] ?? '').startsWith(text);
   }
+}
+
+/** 16 bits of a head (Knuth's multiplicative hash). */
+function hashOf(head: number): number {
+  return Math.imul(head, 0x9e37_79b1) >>> 16;
 }
 
 /** The folded bytes at `end - 1` and `end`. */

@@ -62,8 +62,9 @@ function spellingsOf(text: string): Uint8Array[] {
   add(Buffer.from(text.replaceAll(' ', '+'), 'utf8'));
   let plainer: Uint8Array = whole;
   for (let round = 0; round < 2; round++) {
-    const { bytes, rest } = unescapeBytes(plainer);
-    plainer = rest === plainer.length ? bytes : Buffer.concat([bytes, plainer.subarray(rest)]);
+    const next = unescapeBytes(plainer, plainer.length);
+    if (next === null) break;
+    plainer = Buffer.concat([next.bytes, plainer.subarray(next.rest)]);
     add(plainer);
   }
   return [...spellings.values()];

@@ -7,7 +7,7 @@
 import type { HeaderField, HeaderList } from '../core/headers.js';
 import { allowsBasic, allowsHeader, allowsKind, allowsQuery } from './place.js';
 import type { Leak, LeakReason, Scope } from './scan.js';
-import { revealWire } from './secret.js';
+import { reveal, revealWire } from './secret.js';
 import type { Entry, SandboxSecrets } from './store.js';
 import { basicCredentials, mayHoldPlaceholder, swapBasic, swapPlaceholders } from './swap.js';
 
@@ -139,5 +139,5 @@ function revealWireOf({ secret }: Entry): string {
 }
 
 function encodeValue({ secret }: Entry): string {
-  return encodeURIComponent(Buffer.from(revealWire(secret), 'latin1').toString('utf8'));
+  return encodeURIComponent(reveal(secret));
 }

@@ -5,21 +5,19 @@
  * a sandbox which of its guesses is right.
  */
 import type { HeaderList } from '../core/headers.js';
-import type { Hit } from './look.js';
+import { Carry } from './carry.js';
+import type { Hit, Look } from './look.js';
 import { BASE32, BASE64, HEX, innerCoding } from './needles.js';
 import type { SandboxSecrets } from './store.js';
 import type { Watch } from './watch.js';
 
-const NOTHING = new Uint8Array(0);
 const always = (): boolean => true;
 
 /** Redacts content that arrives in pieces. What it gives back may be a view of what it was given. */
 export class Redactor {
   readonly #watch: Watch;
   readonly #placeholderOf: (secret: string) => string;
-  /** The last bytes, to be looked at again; the first `#sent` of them have gone on already. */
-  #tail: Uint8Array = NOTHING;
-  #sent = 0;
+  readonly #carry = new Carry();
 
   constructor(watch: Watch, placeholderOf: (secret: string) => string) {
     this.#watch = watch;
@@ -27,42 +25,36 @@ export class Redactor {
   }
 
   push(chunk: Uint8Array): Uint8Array {
-    const bytes = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
-    const { hits, hold, keep } = this.#watch.look(bytes, always);
-    if (hits.length === 0) {
-      const from = this.#sent;
-      this.#keep(bytes, keep, Math.max(hold, from));
-      return bytes.subarray(from, Math.max(hold, from));
-    }
-    return this.#replace(bytes, hits, Math.max(this.#sent, hold), keep);
+    const bytes = this.#carry.join(chunk);
+    const seen = this.#watch.look(bytes, always);
+    const { sent } = this.#carry;
+    // What has gone on already was looked at then.
+    const hits = seen.hits.filter(({ end }) => end > sent);
+    if (hits.length > 0) return this.#replace(hits, seen);
+    const forward = this.#carry.part(sent, seen.hold);
+    this.#carry.settle(seen.keep, Math.max(sent, seen.hold));
+    return forward;
   }
 
   /** The bytes that were held and turned out to be no value. */
   end(): Uint8Array {
-    const rest = this.#tail.subarray(this.#sent);
-    this.#keep(NOTHING, 0, 0);
-    return rest;
+    return this.#carry.end();
   }
 
-  #replace(bytes: Uint8Array, hits: readonly Hit[], hold: number, keep: number): Uint8Array {
+  #replace(hits: readonly Hit[], { hold, keep }: Look): Uint8Array {
     const pieces: Uint8Array[] = [];
-    let at = this.#sent;
+    let at = this.#carry.sent;
     let done = 0;
     for (const hit of [...hits].sort((a, b) => a.start - b.start || b.end - a.end)) {
       if (hit.start < done) continue;
-      pieces.push(bytes.subarray(at, Math.max(at, hit.start)), this.#standIn(hit));
+      pieces.push(this.#carry.part(at, hit.start), this.#standIn(hit));
       at = done = hit.end;
     }
     const end = Math.max(at, hold);
-    pieces.push(bytes.subarray(at, end));
-    this.#keep(bytes, Math.max(keep, done), end);
-    return Buffer.concat(pieces);
-  }
-
-  #keep(bytes: Uint8Array, keep: number, sentUpTo: number): void {
-    this.#sent = Math.max(0, sentUpTo - keep);
-    // A copy: the caller may reuse its buffer, and a small tail must not keep a large one alive.
-    this.#tail = keep >= bytes.length ? NOTHING : Uint8Array.prototype.slice.call(bytes, keep);
+    pieces.push(this.#carry.part(at, end));
+    const out = Buffer.concat(pieces);
+    this.#carry.settle(Math.max(keep, done), end);
+    return out;
   }
 
   /** The placeholder; inside a coding, as many digits of it as the value had, so that the rest still decodes. */
@@ -94,18 +86,26 @@ export function redactorFor(secrets: SandboxSecrets, names: readonly string[]): 
   return watch.empty ? null : new Redactor(watch, name => secrets.placeholderOf(name));
 }
 
-/** Text that a person or a log will read: an error's message, an event's field. */
+/** Text that a person or a log will read, without any value of the sandbox. */
+export function redactAll(secrets: SandboxSecrets, text: string): string {
+  return redactIn(secrets, secrets.allValues, text, 'utf8');
+}
+
+/** The same for some secrets only. */
 export function redactText(secrets: SandboxSecrets, names: readonly string[], text: string): string {
-  const bytes = Buffer.from(text, 'utf8');
-  const redacted = redactWhole(secrets, names, bytes);
-  return redacted === bytes ? text : Buffer.from(redacted).toString('utf8');
+  return redactIn(secrets, secrets.valuesOf(names), text, 'utf8');
 }
 
 /** One piece of wire text, one character a byte: a reason phrase, a field. */
 export function redactWire(secrets: SandboxSecrets, names: readonly string[], text: string): string {
-  const bytes = Buffer.from(text, 'latin1');
-  const redacted = redactWhole(secrets, names, bytes);
-  return redacted === bytes ? text : Buffer.from(redacted).toString('latin1');
+  return redactIn(secrets, secrets.valuesOf(names), text, 'latin1');
+}
+
+function redactIn(secrets: SandboxSecrets, watch: Watch, text: string, encoding: 'utf8' | 'latin1'): string {
+  if (text.length < watch.shortest) return text;
+  const bytes = Buffer.from(text, encoding);
+  const redacted = redactBytes(secrets, watch, bytes);
+  return redacted === bytes ? text : Buffer.from(redacted).toString(encoding);
 }
 
 /** Names and values of fields; the list itself where nothing stands in it. */
@@ -131,7 +131,10 @@ export function redactWhole(
   names: readonly string[],
   bytes: Uint8Array,
 ): Uint8Array {
-  const watch = secrets.valuesOf(names);
+  return redactBytes(secrets, secrets.valuesOf(names), bytes);
+}
+
+function redactBytes(secrets: SandboxSecrets, watch: Watch, bytes: Uint8Array): Uint8Array {
   if (watch.empty || watch.hits(bytes, always).length === 0) return bytes;
   const redactor = new Redactor(watch, name => secrets.placeholderOf(name));
   return Buffer.concat([redactor.push(bytes), redactor.end()]);

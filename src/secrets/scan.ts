@@ -3,6 +3,7 @@
  *
  * Pure. `scanText` is for heads, `BodyScanner` for content that arrives in pieces.
  */
+import { Carry } from './carry.js';
 import type { Hit } from './look.js';
 import type { Spelling, Subject, Watch } from './watch.js';
 
@@ -94,9 +95,7 @@ export class BodyScanner {
   readonly #watch: Watch;
   readonly #scope: Scope;
   readonly #place: string;
-  /** The last bytes, to be looked at again; the first `#sent` of them have gone on already. */
-  #tail: Uint8Array = NOTHING;
-  #sent = 0;
+  readonly #carry = new Carry();
 
   constructor(watch: Watch, scope: Scope, place: string) {
     this.#watch = watch;
@@ -105,28 +104,24 @@ export class BodyScanner {
   }
 
   push(chunk: Uint8Array): ScanStep {
-    const bytes = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
+    const bytes = this.#carry.join(chunk);
     const seen = this.#watch.look(bytes, subject => isLeak(subject, this.#scope));
     if (seen.hits.length > 0) {
       return { forward: NOTHING, leak: leakOf(this.#watch, this.#scope, seen.hits, bytes, this.#place) };
     }
-    const forward = bytes.subarray(this.#sent, Math.max(this.#sent, seen.hold));
-    this.#sent = Math.max(this.#sent, seen.hold) - seen.keep;
-    // A copy: the caller may reuse its buffer, and a small tail must not keep a large one alive.
-    this.#tail = Uint8Array.prototype.slice.call(bytes, seen.keep);
+    const { sent } = this.#carry;
+    const forward = this.#carry.part(sent, seen.hold);
+    this.#carry.settle(seen.keep, Math.max(sent, seen.hold));
     return { forward, leak: null };
   }
 
   /** Some of what came has not gone on. */
   get holds(): boolean {
-    return this.#tail.length > this.#sent;
+    return this.#carry.holds;
   }
 
   /** The bytes that were held and turned out to be none. */
   end(): Uint8Array {
-    const rest = this.#tail.subarray(this.#sent);
-    this.#tail = NOTHING;
-    this.#sent = 0;
-    return rest;
+    return this.#carry.end();
   }
 }

@@ -11,19 +11,24 @@ import { err, ok, type Result } from '../core/result.js';
 export const MAX_VALUE_BYTES = 65_536;
 
 let read: (secret: Secret) => string;
+let readWire: (secret: Secret) => string;
 
 export class Secret {
   readonly name: string;
   readonly #value: string;
+  /** The bytes of the value's UTF-8, one character a byte. */
+  readonly #wire: string;
 
   static {
     read = secret => secret.#value;
+    readWire = secret => secret.#wire;
   }
 
   /** Unchecked: use `parseSecret`. */
   constructor(name: string, value: string) {
     this.name = name;
     this.#value = value;
+    this.#wire = Buffer.from(value, 'utf8').toString('latin1');
     Object.freeze(this);
   }
 
@@ -55,7 +60,7 @@ export function reveal(secret: Secret): string {
 
 /** The value as the bytes that go on the wire, one character a byte: what a header field is made of. */
 export function revealWire(secret: Secret): string {
-  return Buffer.from(read(secret), 'utf8').toString('latin1');
+  return readWire(secret);
 }
 
 export type SecretFault = 'bad-name' | 'empty' | 'control-character' | 'lone-surrogate' | 'too-long';

@@ -117,7 +117,8 @@ function runCommand(
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       child.stdout.destroy();
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) endGroup(child.pid);
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+        endGroup(child.pid);
       resolve(result);
     };
     const abort = (): void => settle(err('its command was given up'));

@@ -61,6 +61,7 @@ export class SandboxSecrets {
   /** Is it the placeholder of another sandbox? */
   readonly isForeign: (placeholder: string) => boolean;
   readonly #values = new Map<string, Watch>();
+  #all: Watch | null = null;
 
   constructor({ entries, retired, isForeign }: Sources) {
     this.entries = entries;
@@ -82,9 +83,15 @@ export class SandboxSecrets {
     return this.entries.get(name)?.placeholder ?? `<secret ${name}>`;
   }
 
+  /** Finds all values, for what an operator reads. */
+  get allValues(): Watch {
+    this.#all ??= this.valuesOf([...this.entries.keys()]);
+    return this.#all;
+  }
+
   /** Finds the values of these secrets, for redaction. */
   valuesOf(names: readonly string[]): Watch {
-    const key = JSON.stringify([...names].sort());
+    const key = names.length === 1 ? (names[0] ?? '') : [...names].sort().join(' ');
     const known = this.#values.get(key);
     if (known !== undefined) return known;
     const watch = new Watch(

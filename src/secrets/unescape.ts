@@ -1,201 +1,209 @@
 /**
- * The reversible spellings of a byte that every receiver undoes without thinking: percent (RFC 3986 §2.1), JSON and
- * JavaScript (RFC 8259 §7), character references (HTML §13.5), and the line breaks inside base64 (RFC 2045 §6.8).
+ * Bytes without their escapes, but only around the escapes: what stands far from any is as it is, and is looked at as
+ * it is. Positions can be mapped back, so that what was found can be cut out.
  *
- * Pure. All are undone in one pass, whatever the content's type claims, so that a spelling cannot hide behind a
- * header. `readEscape` is the grammar; positions can be mapped back, so that what was found can be cut out.
+ * Pure.
  */
+import {
+  CUT_SHORT,
+  codeOf,
+  ESCAPE_STARTS,
+  escapeStart,
+  lengthOf,
+  NO_ESCAPE,
+  NOTHING,
+  readEscape,
+} from './escapes.js';
 
-/** One escape. `length` raw bytes stand for `code`; -1: for nothing. */
-export interface Escape {
-  readonly code: number;
-  readonly length: number;
-}
-
+/** The neighbourhoods of the escapes in some raw bytes, one behind the other. */
 export interface Unescaped {
-  /** The bytes, without an escape that the end of the input cuts short. */
+  /** A zero byte stands between two neighbourhoods: no needle holds one. */
   readonly bytes: Uint8Array;
-  /** False: there was no escape, and `bytes` is the input up to `rest`. */
-  readonly changed: boolean;
+  readonly windows: readonly Window[];
   /** Where an escape begins that the input's end cuts short; the input's length if none. */
   readonly rest: number;
+  /** The last neighbourhood reaches up to `rest`. */
+  readonly reachesRest: boolean;
 }
 
-const PERCENT = 0x25;
-const BACKSLASH = 0x5c;
-const AMPERSAND = 0x26;
-const CR = 0x0d;
-const LF = 0x0a;
+/** One neighbourhood begins at `raw` in the raw bytes and at `out` in the unescaped ones. */
+interface Window {
+  readonly raw: number;
+  readonly out: number;
+}
 
-const NOTHING = -1;
-const CUT_SHORT: Escape = { code: NOTHING, length: 0 };
-
-/** 1 where an escape may begin. */
-const STARTS = new Uint8Array(256);
-for (const byte of [PERCENT, BACKSLASH, AMPERSAND, CR, LF]) STARTS[byte] = 1;
-
-export function unescapeBytes(raw: Uint8Array): Unescaped {
-  let at = nextStart(raw, 0);
-  let out: Uint8Array | null = null;
-  let copied = 0;
-  let length = 0;
-  while (at < raw.length) {
+/**
+ * `reach`: how many bytes on both sides of an escape belong to its neighbourhood. Null: there is no escape.
+ */
+export function unescapeBytes(raw: Uint8Array, reach: number): Unescaped | null {
+  const starts = new Starts(raw);
+  const out = new Neighbourhoods(raw, reach);
+  for (let at = starts.next(0); at < raw.length; ) {
     const spelled = readEscape(raw, at);
-    if (spelled === CUT_SHORT) break;
-    if (spelled !== null) {
-      out ??= new Uint8Array(raw.length);
-      out.set(raw.subarray(copied, at), length);
-      length += at - copied;
-      length = put(out, length, spelled.code);
-      copied = at + spelled.length;
-    }
-    at = nextStart(raw, at + (spelled === null ? 1 : spelled.length));
+    if (spelled === CUT_SHORT) return out.finish(escapeStart(raw, at), true);
+    if (spelled !== NO_ESCAPE) out.add(escapeStart(raw, at), at + lengthOf(spelled), codeOf(spelled));
+    at = starts.next(at + (spelled === NO_ESCAPE ? 1 : lengthOf(spelled)));
   }
-  if (out === null) return { bytes: raw.subarray(0, at), changed: false, rest: at };
-  out.set(raw.subarray(copied, at), length);
-  return { bytes: out.subarray(0, length + at - copied), changed: true, rest: at };
+  return out.finish(raw.length, false);
+}
+
+/** Finds where escapes may begin, in order: one native search for each byte that begins one, kept until it is passed. */
+class Starts {
+  readonly #raw: Buffer;
+  readonly #next = ESCAPE_STARTS.map(() => -1);
+
+  constructor(raw: Uint8Array) {
+    this.#raw = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  }
+
+  next(from: number): number {
+    const raw = this.#raw;
+    const next = this.#next;
+    let nearest = raw.length;
+    for (let i = 0; i < next.length; i++) {
+      let at = next[i] as number;
+      if (at < from) {
+        const found = raw.indexOf(ESCAPE_STARTS[i] as number, from);
+        at = found < 0 ? raw.length : found;
+        next[i] = at;
+      }
+      if (at < nearest) nearest = at;
+    }
+    return nearest;
+  }
+}
+
+/** Up to so many bytes a loop is cheaper than a view and a native copy. */
+const SHORT_COPY = 24;
+
+class Neighbourhoods {
+  readonly #raw: Uint8Array;
+  readonly #reach: number;
+  readonly #windows: Window[] = [];
+  #out: Uint8Array | null = null;
+  #length = 0;
+  /** Raw bytes up to here are in `#out`, escapes undone. */
+  #copied = 0;
+
+  constructor(raw: Uint8Array, reach: number) {
+    this.#raw = raw;
+    this.#reach = reach;
+  }
+
+  add(start: number, end: number, code: number): void {
+    this.#open(start);
+    this.#copyTo(start);
+    this.#put(code);
+    this.#copied = end;
+  }
+
+  /** Makes the neighbourhood of `start` the current one. Two that touch are one. */
+  #open(start: number): void {
+    if (this.#out !== null && start - this.#copied <= 2 * this.#reach) return;
+    if (this.#out === null) {
+      // An escape is longer than what it stands for, which leaves room for the zero behind its neighbourhood.
+      this.#out = new Uint8Array(this.#raw.length + 2);
+    } else {
+      this.#copyTo(this.#copied + this.#reach);
+      this.#length += 1;
+    }
+    this.#copied = Math.max(0, start - this.#reach);
+    this.#windows.push({ raw: this.#copied, out: this.#length });
+  }
+
+  finish(rest: number, isCutShort: boolean): Unescaped | null {
+    if (isCutShort) this.#open(rest);
+    if (this.#out === null) return null;
+    const end = Math.min(rest, this.#copied + this.#reach);
+    this.#copyTo(end);
+    return {
+      bytes: this.#out.subarray(0, this.#length),
+      windows: this.#windows,
+      rest,
+      reachesRest: end === rest,
+    };
+  }
+
+  #copyTo(end: number): void {
+    const out = this.#out;
+    if (out === null) return;
+    const raw = this.#raw;
+    const from = this.#copied;
+    if (end <= from) return;
+    let length = this.#length;
+    if (end - from > SHORT_COPY) {
+      out.set(raw.subarray(from, end), length);
+      length += end - from;
+    } else {
+      for (let at = from; at < end; at++) out[length++] = raw[at] as number;
+    }
+    this.#length = length;
+    this.#copied = end;
+  }
+
+  #put(code: number): void {
+    const out = this.#out;
+    if (out === null || code === NOTHING) return;
+    // Percent and \x spell bytes, the others characters. Below 0x100 both are one byte here: a value that is not ASCII
+    // is looked for in this form too (`needlesOf`).
+    if (code < 0x100) {
+      out[this.#length++] = code;
+      return;
+    }
+    const bytes = Buffer.from(String.fromCodePoint(code), 'utf8');
+    out.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
 }
 
 /**
  * Maps positions of unescaped bytes back to the raw bytes that spell them. Asking in rising order costs one walk
- * over `raw` for all.
+ * over the neighbourhoods for all.
  */
 export class RawCursor {
   readonly #raw: Uint8Array;
+  readonly #windows: readonly Window[];
+  #window = 0;
   #at = 0;
   #length = 0;
 
-  constructor(raw: Uint8Array) {
+  constructor(raw: Uint8Array, windows: readonly Window[]) {
     this.#raw = raw;
+    this.#windows = windows;
+    this.#enter(0);
+  }
+
+  #enter(window: number): void {
+    this.#window = window;
+    this.#at = this.#windows[window]?.raw ?? this.#raw.length;
+    this.#length = this.#windows[window]?.out ?? 0;
   }
 
   /** Where the spelling of unescaped byte number `index` begins and ends. */
   span(index: number): { readonly start: number; readonly end: number } {
-    if (index < this.#length) this.#at = this.#length = 0;
+    if (index < this.#length) this.#enter(0);
+    while ((this.#windows[this.#window + 1]?.out ?? Number.POSITIVE_INFINITY) <= index) {
+      this.#enter(this.#window + 1);
+    }
     const raw = this.#raw;
     while (this.#at < raw.length) {
-      const at = this.#at;
-      const spelled = STARTS[raw[at] ?? 0] === 1 ? readEscape(raw, at) : null;
-      const width = spelled === null ? 1 : Math.max(spelled.length, 1);
-      const length = this.#length + (spelled === null ? 1 : utf8Length(spelled.code));
-      if (length > index) return { start: at, end: at + width };
-      this.#at = at + width;
-      this.#length = length;
+      const { width, made } = this.#step();
+      if (this.#length + made > index) return { start: this.#at, end: this.#at + width };
+      this.#at += width;
+      this.#length += made;
     }
     return { start: raw.length, end: raw.length };
   }
-}
 
-/** The escape at `at`; null: none there; CUT_SHORT: the input ends inside what may be one. */
-function readEscape(raw: Uint8Array, at: number): Escape | null {
-  switch (raw[at]) {
-    case PERCENT:
-      return readHex(raw, at, 1, 2);
-    case BACKSLASH:
-      return readBackslash(raw, at);
-    case AMPERSAND:
-      return readReference(raw, at);
-    case CR:
-    case LF:
-      return readLineBreak(raw, at);
-    default:
-      return null;
+  /** What stands at the cursor: its length in raw bytes and in unescaped ones. */
+  #step(): { readonly width: number; readonly made: number } {
+    const raw = this.#raw;
+    const at = this.#at;
+    const isBreak = raw[at] === 0x0d && raw[at + 1] === 0x0a;
+    const spelled = readEscape(raw, isBreak ? at + 1 : at);
+    if (spelled === NO_ESCAPE || spelled === CUT_SHORT) return { width: 1, made: 1 };
+    return { width: lengthOf(spelled) + (isBreak ? 1 : 0), made: utf8Length(codeOf(spelled)) };
   }
-}
-
-/** `digits` hexadecimal digits that begin `skip` bytes after `at`. */
-function readHex(raw: Uint8Array, at: number, skip: number, digits: number): Escape | null {
-  let code = 0;
-  for (let i = at + skip; i < at + skip + digits; i++) {
-    const byte = raw[i];
-    if (byte === undefined) return CUT_SHORT;
-    const digit = hexDigit(byte);
-    if (digit < 0) return null;
-    code = code * 16 + digit;
-  }
-  return { code, length: skip + digits };
-}
-
-function readBackslash(raw: Uint8Array, at: number): Escape | null {
-  const byte = raw[at + 1];
-  if (byte === undefined) return CUT_SHORT;
-  switch (String.fromCharCode(byte)) {
-    case 'u':
-      return readHex(raw, at, 2, 4);
-    case 'x':
-      return readHex(raw, at, 2, 2);
-    case 'n':
-    case 'r':
-      return { code: NOTHING, length: 2 };
-    case 't':
-      return { code: 9, length: 2 };
-    case '"':
-    case "'":
-    case '/':
-    case '\\':
-      return { code: byte, length: 2 };
-    default:
-      return null;
-  }
-}
-
-const NAMED = new Map<string, number>([
-  ['amp;', 0x26],
-  ['lt;', 0x3c],
-  ['gt;', 0x3e],
-  ['quot;', 0x22],
-  ['apos;', 0x27],
-]);
-/** `&#0000065;` is 10 bytes: longer spellings are nobody's encoder. */
-const LONGEST_REFERENCE = 10;
-
-function readReference(raw: Uint8Array, at: number): Escape | null {
-  let text = '';
-  for (let i = at + 1; i < at + LONGEST_REFERENCE; i++) {
-    const byte = raw[i];
-    if (byte === undefined) return CUT_SHORT;
-    text += String.fromCharCode(byte);
-    if (byte === 0x3b) return referenceOf(text);
-    if (byte !== 0x23 && !isAlphanumeric(byte)) return null;
-  }
-  return null;
-}
-
-function referenceOf(text: string): Escape | null {
-  const length = text.length + 1;
-  const named = NAMED.get(text);
-  if (named !== undefined) return { code: named, length };
-  const numeric = /^#(?:(\d{1,7})|[xX]([0-9A-Fa-f]{1,6}));$/.exec(text);
-  if (numeric === null) return null;
-  const code = numeric[1] === undefined ? Number.parseInt(numeric[2] ?? '', 16) : Number(numeric[1]);
-  return code <= 0x10ffff ? { code, length } : null;
-}
-
-/** One line break between two lines of base64. Two in a row end the text that they stand in. */
-function readLineBreak(raw: Uint8Array, at: number): Escape | null {
-  const length = raw[at] === CR && raw[at + 1] === LF ? 2 : 1;
-  const next = raw[at + length];
-  if (next === undefined) return CUT_SHORT;
-  return isAlphanumeric(next) || next === 0x2b || next === 0x2f ? { code: NOTHING, length } : null;
-}
-
-function nextStart(raw: Uint8Array, from: number): number {
-  let at = from;
-  while (at < raw.length && STARTS[raw[at] ?? 0] === 0) at++;
-  return at;
-}
-
-function put(out: Uint8Array, at: number, code: number): number {
-  if (code === NOTHING) return at;
-  // Percent and \x spell bytes, the others characters. Below 0x100 both are one byte here: a value that is not ASCII
-  // is looked for in this form too (`needlesOf`).
-  if (code < 0x100) {
-    out[at] = code;
-    return at + 1;
-  }
-  const bytes = Buffer.from(String.fromCodePoint(code), 'utf8');
-  out.set(bytes, at);
-  return at + bytes.length;
 }
 
 function utf8Length(code: number): number {
@@ -203,15 +211,4 @@ function utf8Length(code: number): number {
   if (code < 0x100) return 1;
   if (code < 0x800) return 2;
   return code < 0x10000 ? 3 : 4;
-}
-
-function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
-  const lower = byte | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
-}
-
-function isAlphanumeric(byte: number): boolean {
-  const lower = byte | 0x20;
-  return (byte >= 0x30 && byte <= 0x39) || (lower >= 0x61 && lower <= 0x7a);
 }

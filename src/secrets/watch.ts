@@ -43,6 +43,11 @@ export class Watch {
     return this.#marks.length === 0;
   }
 
+  /** No shorter text can hold anything; bytes are at least as many as characters. */
+  get shortest(): number {
+    return Math.ceil(this.#matcher.shortest / 3);
+  }
+
   /** Looks at a piece that more may follow. */
   look(bytes: Uint8Array, wanted: (subject: Subject) => boolean): Look {
     return look(this.#matcher, bytes, needle => this.#isWanted(needle, wanted), false);

@@ -3,6 +3,9 @@ import { RawCursor, unescapeBytes } from '../../src/secrets/unescape.js';
 
 const SEED = { seed: 20_263, numRuns: 400 };
 
+/** Long enough to be a line of base64. */
+const LINE = 'R1dQSF83ZjNhOWMxZTVi';
+
 interface Case {
   readonly raw: string;
   readonly want: string;
@@ -21,52 +24,74 @@ const cases: Case[] = [
   { raw: '&#71;&#x47;&#X47;&amp;&quot;', want: 'GGG&"' },
   { raw: 'a=1&b=2&c', want: 'a=1&b=2', rest: '&c' },
   { raw: '&#99999999;x', want: '&#99999999;x' },
-  { raw: 'R1dQ\r\nSF83\nx', want: 'R1dQSF83x' },
-  { raw: 'data: x\n\nnext', want: 'data: x\nnext' },
-  { raw: 'end\n', want: 'end', rest: '\n' },
+  { raw: `${LINE}\r\nSF83`, want: `${LINE}SF83` },
+  { raw: `${LINE}\nSF83\nx`, want: `${LINE}SF83\nx` },
+  { raw: `${LINE}\n\nSF83`, want: `${LINE}\n\nSF83` },
+  { raw: `data: ${LINE.slice(0, 10)}\nnext`, want: `data: ${LINE.slice(0, 10)}\nnext` },
+  { raw: `${LINE}\r\n`, want: LINE, rest: '\r\n' },
+  { raw: 'end\n', want: 'end\n' },
   { raw: 'R1dQ\\nSF83', want: 'R1dQSF83' },
 ];
 
 for (const { raw, want, rest = '' } of cases) {
   test(`unescapeBytes reads ${JSON.stringify(raw)}`, () => {
-    const got = unescapeBytes(Buffer.from(raw, 'latin1'));
-    expect(Buffer.from(got.bytes).toString('latin1')).toBe(want);
-    expect(raw.slice(got.rest)).toBe(rest);
-    expect(got.changed).toBe(want !== raw.slice(0, got.rest));
+    const got = unescapeBytes(Buffer.from(raw, 'latin1'), 100);
+    const text = got === null ? raw : Buffer.from(got.bytes).toString('latin1');
+    expect(text).toBe(want);
+    expect(raw.slice(got?.rest ?? raw.length)).toBe(rest);
+    expect(got === null).toBe(want === raw);
   });
 }
 
+const escapes = [
+  '%41',
+  '%',
+  '\\u0047',
+  '\\',
+  '\\"',
+  '&#71;',
+  '&',
+  '&amp;',
+  '\r\n',
+  '\n',
+  '%2',
+  '\\u00e9',
+  '&#8364;',
+  ';',
+  LINE,
+];
 const spelled = fc
-  .array(
-    fc.oneof(
-      fc.constantFrom(
-        '%41',
-        '%',
-        '\\u0047',
-        '\\',
-        '\\"',
-        '&#71;',
-        '&',
-        '&amp;',
-        '\r\n',
-        '\n',
-        '%2',
-        '\\u00e9',
-        '&#8364;',
-        ';',
-      ),
-      fc.string({ maxLength: 4 }),
-    ),
-    { maxLength: 30 },
-  )
+  .array(fc.oneof(fc.constantFrom(...escapes), fc.string({ maxLength: 4 })), { maxLength: 30 })
   .map(parts => Buffer.from(parts.join(''), 'utf8'));
+const reaches = fc.integer({ min: 0, max: 40 });
 
 test('unescapeBytes never throws and never grows', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), spelled), raw => {
-      const { bytes, rest, changed } = unescapeBytes(raw);
-      expect(bytes.length).toBeLessThanOrEqual(rest);
-      if (!changed) expect(bytes).toEqual(raw.subarray(0, rest));
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), spelled), reaches, (raw, reach) => {
+      const got = unescapeBytes(raw, reach);
+      expect(got?.bytes.length ?? 0).toBeLessThanOrEqual(raw.length + 1);
+      expect(got?.rest ?? 0).toBeLessThanOrEqual(raw.length);
+    }),
+    SEED,
+  );
+});
+
+test('a short reach gives pieces of what the longest reach gives', () => {
+  fc.assert(
+    fc.property(spelled, reaches, (raw, reach) => {
+      const near = unescapeBytes(raw, reach);
+      const all = unescapeBytes(raw, raw.length);
+      if (near === null || all === null) return expect(near).toEqual(all);
+      expect(near.rest).toBe(all.rest);
+      const whole = Buffer.from(all.bytes).toString('latin1');
+      const ends = [...near.windows.slice(1).map(({ out }) => out - 1), near.bytes.length];
+      let from = 0;
+      near.windows.forEach(({ out }, index) => {
+        const piece = Buffer.from(near.bytes.subarray(out, ends[index])).toString('latin1');
+        const at = whole.indexOf(piece, from);
+        expect(at).toBeGreaterThanOrEqual(0);
+        from = at + piece.length;
+      });
     }),
     SEED,
   );
@@ -74,20 +99,21 @@ test('unescapeBytes never throws and never grows', () => {
 
 test('RawCursor maps every unescaped byte to raw bytes that spell it, in any order of asking', () => {
   fc.assert(
-    fc.property(spelled, fc.boolean(), (raw, rising) => {
-      const { bytes, rest } = unescapeBytes(raw);
-      const cursor = new RawCursor(raw);
-      const indexes = [...bytes.keys()];
+    fc.property(spelled, reaches, fc.boolean(), (raw, reach, rising) => {
+      const got = unescapeBytes(raw, reach);
+      if (got === null) return;
+      const cursor = new RawCursor(raw, got.windows);
+      const borders = new Set(got.windows.slice(1).map(({ out }) => out - 1));
+      const indexes = [...got.bytes.keys()].filter(index => !borders.has(index));
       let lastStart = -1;
       for (const index of rising ? indexes : indexes.reverse()) {
         const { start, end } = cursor.span(index);
-        expect(end).toBeLessThanOrEqual(rest);
+        expect(end).toBeLessThanOrEqual(got.rest);
         expect(start).toBeLessThan(end);
-        if (end - start === 1) expect(raw[start]).toBe(bytes[index]);
+        if (end - start === 1) expect(raw[start]).toBe(got.bytes[index]);
         if (rising) expect(start).toBeGreaterThanOrEqual(lastStart);
         lastStart = start;
       }
-      expect(cursor.span(bytes.length).start).toBeGreaterThanOrEqual(rest);
     }),
     SEED,
   );
