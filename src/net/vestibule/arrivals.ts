@@ -39,6 +39,8 @@ export function listenForFlows(received: Server, targetOf: OriginalTarget, callb
       else callbacks.onFlow(flow);
     },
   );
+  // Out of descriptors: the connection is lost and the next may succeed. Ending the gateway would end them all.
+  server.on('error', () => {});
   server.listen(received);
   return {
     close() {

@@ -26,10 +26,18 @@ export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 export async function openVestibule(options: VestibuleOptions): Promise<Vestibule> {
   options.signal?.throwIfAborted();
   const tools = findTools();
-  const [{ gate, userNamespace }, targetOf] = await Promise.all([
+  // At the same time: the processes take some sixty milliseconds, the library ten.
+  const [opened, loaded] = await Promise.allSettled([
     openAnyGate(tools, options.allowedPorts),
     loadOriginalTarget(),
   ]);
+  if (opened.status === 'rejected') throw opened.reason;
+  const { gate, userNamespace } = opened.value;
+  if (loaded.status === 'rejected') {
+    gate.end();
+    throw loaded.reason;
+  }
+  const targetOf = loaded.value;
   for (const socket of gate.dnsSockets) options.onDnsUdp(socket);
   const arrivals = listenForFlows(gate.server, targetOf, options);
   const cell: Cell = { pid: gate.cellPid, userNamespace, ipv6: gate.ipv6, tools };
@@ -69,10 +77,11 @@ async function openAnyGate(
   }
 }
 
-/** The gate last: it enforces, so what the new policy refuses is refused by both when this resolves. */
 async function reloadPorts(gate: Gate, cell: Cell, ports: readonly PortRange[]): Promise<void> {
-  await nft(cell, cell.pid, ['-f', '-'], portUpdate('cell', ports));
-  await nft(cell, gate.gatePid, ['-f', '-'], portUpdate('gate', ports));
+  await Promise.all([
+    nft(cell, cell.pid, ['-f', '-'], portUpdate('cell', ports)),
+    nft(cell, gate.gatePid, ['-f', '-'], portUpdate('gate', ports)),
+  ]);
 }
 
 async function listRefusals(cell: Cell): Promise<readonly Refusal[]> {

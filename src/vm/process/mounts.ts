@@ -35,14 +35,17 @@ export function planMounts(spec: CommandSpec, home: string, host: HostFiles): re
   const plan: Mount[] = [
     { kind: 'bind', source: '/', target: '/', writable: spec.noFsIsolation },
     ...kernelMounts(host),
-    ...realPaths(scratch, host)
-      // A user without a home of their own has `/` for one.
-      .filter(path => path !== '/')
-      .map(target => ({ kind: 'tmpfs', target }) as const),
+    ...outermost(realPaths(scratch, host)).map(target => ({ kind: 'tmpfs', target }) as const),
     ...bindsOf(spec, host),
   ];
   for (const mount of plan) refuseHiddenSource(mount, realPaths(spec.hide, host));
   return plan;
+}
+
+/** Those that are in none of the others. A user without a home of their own has `/` for one: never that. */
+function outermost(paths: readonly string[]): readonly string[] {
+  const folders = paths.filter(path => path !== '/');
+  return folders.filter(path => !folders.some(other => other !== path && isWithin(path, other)));
 }
 
 /**
