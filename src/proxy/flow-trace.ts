@@ -11,7 +11,13 @@ export interface FlowTrace {
   /** The handshake was refused or failed; `closed` follows. */
   tlsRefused(host: string, reason: string, rule: string | null, hint: string): void;
   /** What it turned out to be. */
-  note(facts: { host?: string; protocol?: string; destination?: Endpoint }): void;
+  note(facts: {
+    host?: string;
+    protocol?: string;
+    destination?: Endpoint;
+    /** Why it ended, in a sentence, where the client broke the protocol. */
+    fault?: string;
+  }): void;
   /** Terminal. */
   closed(bytes: { received: number; sent: number }, failure: string | null): void;
 }
@@ -21,6 +27,7 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
   let facts = { ...flowFacts(flow), protocol: 'tcp' };
   let rule: string | null = null;
   let destination: string | null = null;
+  let fault: string | null = null;
   let ended = false;
 
   return {
@@ -45,6 +52,7 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
         ...(known.protocol && { protocol: known.protocol }),
       };
       if (known.destination) destination = endpointText(known.destination);
+      if (known.fault) fault = known.fault;
     },
     closed(bytes, failure) {
       if (ended) return;
@@ -55,7 +63,8 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
         decision: 'allow',
         rule,
         destination,
-        reason: failure,
+        reason: failure ?? (fault === null ? null : 'CLIENT_PROTOCOL'),
+        ...(fault !== null && { block_reason: fault }),
         request_bytes: bytes.received,
         response_bytes: bytes.sent,
         duration_ms: Math.round(context.clock.monotonic() - started),

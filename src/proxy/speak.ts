@@ -8,6 +8,7 @@ import { decide } from '../policy/decide.js';
 import { emitNetwork, type ProxyContext } from './context.js';
 import type { FlowTrace } from './flow-trace.js';
 import { type ConnectRequest, type FaultReport, serveHttp1 } from './http1/server.js';
+import { serveHttp2 } from './http2/server.js';
 import { peek } from './peek.js';
 import { refusalContent, refusalOfVerdict } from './refusal.js';
 import { serve } from './serve.js';
@@ -46,7 +47,7 @@ export async function speakTls(
   let secured: Awaited<ReturnType<typeof terminate>>;
   try {
     const leaf = context.ca.leafContext(host, context.sandbox);
-    secured = await terminate(socket, hello, leaf, { protocols: ['http/1.1'] }, context.closing);
+    secured = await terminate(socket, hello, leaf, {}, context.closing);
   } catch (error) {
     trace.tlsRefused(
       shown,
@@ -63,9 +64,15 @@ export async function speakTls(
     target: flow.target,
     limits: readerLimits(context),
     onExchange: (exchange: Parameters<typeof serve>[0]) => serve(exchange, flow, context),
-    onFault: (fault: FaultReport) => reportFault(fault, flow, context),
+    onFault: (fault: FaultReport) => reportFault(fault, flow, context, secured.alpnProtocol === 'h2'),
   } as const;
   trace.note({ protocol: 'https' });
+  if (secured.alpnProtocol === 'h2') {
+    return await serveHttp2(secured, {
+      ...inside,
+      onSessionFault: ({ reason }) => trace.note({ fault: `the client broke HTTP/2: ${reason}` }),
+    });
+  }
   const first = await peek(secured, speaksHttp, { silenceMs: INNER_BYTES_MS, deadlineMs: INNER_BYTES_MS });
   if (first.kind === 'judged' && first.value) return await serveHttp1(secured, { mode: 'tls', ...inside });
   if (first.kind === 'judged') {
@@ -146,7 +153,12 @@ async function connect(
 const EMPTY = new Uint8Array(0);
 
 /** A request that was none: one event, and the readable answer. */
-function reportFault(fault: FaultReport, flow: Flow, context: ProxyContext): Uint8Array | null {
+function reportFault(
+  fault: FaultReport,
+  flow: Flow,
+  context: ProxyContext,
+  overH2 = false,
+): Uint8Array | null {
   if (fault.inExchange) return null;
   const host = flow.host ?? flow.target.address.text;
   const hint = `the request is not exactly one HTTP request: ${fault.code}`;
@@ -163,7 +175,7 @@ function reportFault(fault: FaultReport, flow: Flow, context: ProxyContext): Uin
     blocked: true,
     block_reason: hint,
     reason: fault.code,
-    protocol: 'http/1.1',
+    protocol: overH2 ? 'h2' : 'http/1.1',
   });
   return refusalContent({
     status: fault.status,
