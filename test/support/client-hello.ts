@@ -10,6 +10,8 @@ export interface HelloParts {
   readonly versions?: readonly number[];
   readonly legacyVersion?: number;
   readonly more?: readonly (readonly [type: number, value: Uint8Array])[];
+  /** Bytes put before the extensions as they are: whole extensions, or not. */
+  readonly rawExtensions?: Uint8Array;
 }
 
 export const bytes = (...parts: (number | Uint8Array)[]): Buffer =>
@@ -38,6 +40,7 @@ export function helloBody(parts: HelloParts): Buffer {
 
 function* extensions(parts: HelloParts): Generator<Buffer> {
   const one = (type: number, value: Uint8Array): Buffer => bytes(u16(type), vector16(value));
+  if (parts.rawExtensions !== undefined) yield Buffer.from(parts.rawExtensions);
   if (parts.serverNameBytes !== undefined) yield one(0, parts.serverNameBytes);
   else if (parts.serverNames !== undefined) yield one(0, serverNameList(parts.serverNames));
   if (parts.alpn !== undefined) {
