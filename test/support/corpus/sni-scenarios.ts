@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { PREFACE } from '../../../src/proxy/http2/frames.js';
+import { issue, makeTestCa } from '../certificates.js';
 import { bytes, type HelloParts, handshakeMessage, hello, helloBody, records } from '../client-hello.js';
 import { type HelloAnswer, type SniTarget, sendHello } from './sni-cases.js';
 
