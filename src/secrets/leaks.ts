@@ -125,9 +125,13 @@ function leaksIn(
 /** Placeholders of other sandboxes, as they are: worthless here, but somebody carried them over. */
 function foreignIn(secrets: SandboxSecrets, pieces: readonly Piece[]): Leak[] {
   if (placeholdersIn(joined(pieces)).length === 0) return [];
-  return pieces
-    .filter(({ text }) => placeholdersIn(text).some(secrets.isForeign))
-    .map(({ place }) => ({ secret: '', place, encoding: 'plain', reason: 'foreign' }));
+  return pieces.flatMap(({ place, text }) =>
+    placeholdersIn(text).flatMap(placeholder => {
+      const owner = secrets.foreignOwner(placeholder);
+      if (owner === null) return [];
+      return [{ secret: owner.secret, place, encoding: 'plain', reason: 'foreign', owner } as const];
+    }),
+  );
 }
 
 function joined(pieces: readonly Piece[]): string {

@@ -5,6 +5,7 @@
  */
 import { Carry } from './carry.js';
 import type { Hit } from './look.js';
+import type { PlaceholderOwner } from './placeholder.js';
 import type { Spelling, Subject, Watch } from './watch.js';
 
 export type LeakReason =
@@ -19,12 +20,14 @@ export type LeakReason =
   | 'undecodable'; // content whose declared coding cannot be undone within bounds
 
 export interface Leak {
-  /** Name of the secret, never its value. */
+  /** Name of the secret, never its value. Empty for `undecodable`: nobody knows. */
   readonly secret: string;
   /** `header:x-api-key`, `name`, `path`, `query`, `body`, `trailer:x`, `host`, `method`, `websocket`. */
   readonly place: string;
   readonly encoding: Spelling;
   readonly reason: LeakReason;
+  /** `foreign`: for whom the placeholder was made. */
+  readonly owner?: PlaceholderOwner;
 }
 
 /** Which of a sandbox's secrets may leave with one request. */

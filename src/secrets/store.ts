@@ -45,7 +45,7 @@ interface Retired {
 interface Sources {
   readonly entries: ReadonlyMap<string, Entry>;
   readonly retired: readonly Retired[];
-  readonly isForeign: (placeholder: string) => boolean;
+  readonly foreignOwner: (placeholder: string) => PlaceholderOwner | null;
 }
 
 /** Watches that differ by which secrets a flow carries: few in practice, bounded in any case. */
@@ -58,16 +58,16 @@ export class SandboxSecrets {
   readonly watch: Watch;
   /** Nothing was retired: a request that all secrets may go with cannot leak. */
   readonly settled: boolean;
-  /** Is it the placeholder of another sandbox? */
-  readonly isForeign: (placeholder: string) => boolean;
+  /** The owner of another sandbox's placeholder; null: it is this one's, or nobody's. */
+  readonly foreignOwner: (placeholder: string) => PlaceholderOwner | null;
   readonly #values = new Map<string, Watch>();
   #all: Watch | null = null;
 
-  constructor({ entries, retired, isForeign }: Sources) {
+  constructor({ entries, retired, foreignOwner }: Sources) {
     this.entries = entries;
     this.byPlaceholder = new Map([...entries.values()].map(entry => [entry.placeholder, entry]));
     this.settled = retired.length === 0;
-    this.isForeign = isForeign;
+    this.foreignOwner = foreignOwner;
     this.watch = new Watch([
       ...[...entries.values()].flatMap(subjectsOf),
       ...retired.map(({ secret, text }): Subject => ({ secret, kind: 'retired', text })),
@@ -113,7 +113,7 @@ function subjectsOf({ name, placeholder, secret }: Entry): Subject[] {
   ];
 }
 
-export const NO_SECRETS = new SandboxSecrets({ entries: new Map(), retired: [], isForeign: () => false });
+export const NO_SECRETS = new SandboxSecrets({ entries: new Map(), retired: [], foreignOwner: () => null });
 
 interface Tenant {
   readonly set: SecretSet;
@@ -158,12 +158,11 @@ export class SecretStore {
     }
     // A placeholder that an operator chose may be that of several sandboxes.
     const own = new Set(placeholders.values());
-    const isForeign = (placeholder: string): boolean => {
-      if (own.has(placeholder)) return false;
-      const owner = this.#owners.get(placeholder);
-      return owner !== undefined && owner.sandbox !== sandbox;
+    const foreignOwner = (placeholder: string): PlaceholderOwner | null => {
+      const owner = own.has(placeholder) ? undefined : this.#owners.get(placeholder);
+      return owner !== undefined && owner.sandbox !== sandbox ? owner : null;
     };
-    return new SandboxSecrets({ entries, retired, isForeign });
+    return new SandboxSecrets({ entries, retired, foreignOwner });
   }
 
   /** For whom a live placeholder was made. */

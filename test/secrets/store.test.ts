@@ -21,7 +21,10 @@ test('each sandbox has placeholders of its own, and another one is told from a s
     headers: [['Authorization', `Bearer ${one.placeholderOf('A')}`]],
     inScope: ['A'],
   });
-  expect(substitute(two, shown)).toMatchObject({ ok: false, leaks: [{ reason: 'foreign' }] });
+  expect(substitute(two, shown)).toMatchObject({
+    ok: false,
+    leaks: [{ secret: 'A', reason: 'foreign', owner: { sandbox: 'vm-1' } }],
+  });
 });
 
 test('a placeholder that nobody made leaves as it is, and is reported', () => {
