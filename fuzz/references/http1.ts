@@ -1,6 +1,6 @@
 /** What the gateway's own HTTP/1 readers make of a stream, in a form that can be compared. Pure. */
 import { parseAddress } from '../../src/core/address.js';
-import type { Authority } from '../../src/core/authority.js';
+import { type Authority, DEFAULT_PORT, type Scheme } from '../../src/core/authority.js';
 import type { HeaderList } from '../../src/core/headers.js';
 import type { RequestHead, ResponseHead } from '../../src/proxy/exchange.js';
 import { AuthorityReader, type ConnectionFacts } from '../../src/proxy/http1/authority.js';
@@ -28,11 +28,12 @@ export interface RequestsRead {
 /** Most content of one message: the readers' limit, not the fuzzer's. */
 const CONTENT_BYTES = 1_000_000;
 
-/** The most accepting facts: plain HTTP to an address, so that Host decides. */
-export function openFacts(mode: ConnectionFacts['mode'] = 'transparent'): ConnectionFacts {
+/** The most accepting facts: a flow to an address, so that Host decides. */
+export function openFacts(scheme: Scheme = 'http'): ConnectionFacts {
   const address = parseAddress('198.18.0.7');
   if (!address.ok) throw new Error('unreachable');
-  return { mode, scheme: 'http', name: null, target: { address: address.value, port: 80 } };
+  const target = { address: address.value, port: DEFAULT_PORT[scheme] };
+  return { mode: 'transparent', scheme, name: null, target };
 }
 
 /** All requests of a stream that arrives in `segments`, until the first fault. */
