@@ -26,6 +26,8 @@ interface Mark {
 /** How something was spelled, for the event. */
 export type Spelling = Coding | 'percent' | 'double-percent' | 'json' | 'html' | 'case' | 'compressed';
 
+const NO_HITS: readonly Hit[] = Object.freeze([]);
+
 export class Watch {
   readonly #marks: readonly Mark[];
   readonly #matcher: Matcher;
@@ -55,6 +57,7 @@ export class Watch {
 
   /** Looks at all there is. */
   hits(bytes: Uint8Array, wanted: (subject: Subject) => boolean): readonly Hit[] {
+    if (this.empty || bytes.length < this.shortest) return NO_HITS;
     return look(this.#matcher, bytes, needle => this.#isWanted(needle, wanted), true).hits;
   }
 
