@@ -2,10 +2,12 @@
 import type { CorpusAdapter } from '../support/corpus/case.js';
 import { dnsAdapter } from '../support/corpus/dns-cases.js';
 import { eventAdapter } from '../support/corpus/event-cases.js';
+import { h2Adapter } from '../support/corpus/h2-adapter.js';
 import { domainAdapter, ssrfAdapter } from '../support/corpus/policy-adapter.js';
 import { responseAdapter } from '../support/corpus/response-adapter.js';
 import { secretAdapter } from '../support/corpus/secret-adapter.js';
 import { smugglingAdapter } from '../support/corpus/smuggling-adapter.js';
+import { sniAdapter } from '../support/corpus/sni-adapter.js';
 
 type Entry = CorpusAdapter | { readonly reason: string };
 
@@ -16,6 +18,8 @@ const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['domain-match', domainAdapter],
   ['ssrf-hosts', ssrfAdapter],
   ['events', eventAdapter],
+  ['sni', sniAdapter],
+  ['h2', h2Adapter],
   ['responses', responseAdapter],
   ['secrets', secretAdapter],
   ['smuggling', smugglingAdapter],

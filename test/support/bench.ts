@@ -9,7 +9,7 @@ import { type Endpoint, endpointText } from '../../src/core/address.js';
 import { GatewayError } from '../../src/core/errors.js';
 import { type Hostname, parseHostname } from '../../src/core/host.js';
 import type { Event } from '../../src/events/event.js';
-import { createGateway, type Gateway, PROXY_PORT } from '../../src/gateway.js';
+import { type Admitted, createGateway, type Gateway, PROXY_PORT } from '../../src/gateway.js';
 import type { Flow } from '../../src/net/flow.js';
 import { GATE_IPV4 } from '../../src/net/vestibule/ruleset.js';
 import { documentFrom } from '../../src/policy/document.js';
@@ -49,6 +49,8 @@ export interface Target {
   readonly port: number;
   /** Default: a synthetic address. */
   readonly address?: string;
+  /** Whose connection it is; default: the bench's one sandbox. */
+  readonly sandbox?: string;
 }
 
 export interface Bench extends AsyncDisposable {
@@ -57,6 +59,8 @@ export interface Bench extends AsyncDisposable {
   readonly secure: Upstream;
   /** Signs the upstreams' certificates, and is what the gateway trusts. */
   readonly upstreamCa: TestCa;
+  /** The interception CA's certificate: what a sandbox trusts. */
+  readonly caPem: string;
   readonly events: Event[];
   /** Endpoints that were dialled, as text. */
   readonly dialled: string[];
@@ -131,7 +135,7 @@ class LoopbackBench implements Bench {
   readonly events: Event[] = [];
   openFlows = 0;
   readonly #ca: Ca;
-  readonly #admitted: ReturnType<Gateway['admit']>;
+  readonly #admitted = new Map<string, Admitted>();
   #flows = 0;
 
   constructor(gateway: Gateway, ca: Ca, { plain, secure, upstreamCa, dialled }: Parts) {
@@ -141,16 +145,20 @@ class LoopbackBench implements Bench {
     this.upstreamCa = upstreamCa;
     this.dialled = dialled;
     this.#ca = ca;
-    this.#admitted = gateway.admit(SANDBOX);
+    this.#admitted.set(SANDBOX, gateway.admit(SANDBOX));
     gateway.events.subscribe(event => void this.events.push(event));
   }
 
-  async connect({ host, port, address = SYNTHETIC }: Target): Promise<net.Socket> {
+  get caPem(): string {
+    return this.#ca.certPem;
+  }
+
+  async connect({ host, port, address = SYNTHETIC, sandbox = SANDBOX }: Target): Promise<net.Socket> {
     const { near, far } = await socketPair();
     near.on('error', () => undefined); // A reset is what some tests are about.
     const flow: Flow = {
       id: `f${++this.#flows}`,
-      sandbox: SANDBOX,
+      sandbox,
       source: { address: ip('10.0.0.2'), port: 40_000 },
       target: { address: ip(address), port },
       host: host === null ? null : hostname(host),
@@ -158,7 +166,9 @@ class LoopbackBench implements Bench {
       refuse: () => void far.resetAndDestroy(),
     };
     this.openFlows += 1;
-    void this.#admitted.accept(flow).finally(() => {
+    const admitted = this.#admitted.get(sandbox) ?? this.gateway.admit(sandbox);
+    this.#admitted.set(sandbox, admitted);
+    void admitted.accept(flow).finally(() => {
       this.openFlows -= 1;
     });
     return near;
@@ -176,8 +186,8 @@ class LoopbackBench implements Bench {
       checkServerIdentity: () => undefined,
       ...(alpn && { ALPNProtocols: [...alpn] }),
     });
+    socket.on('error', () => undefined); // a refused handshake rejects, and may fail once more
     await once(socket, 'secureConnect');
-    socket.on('error', () => undefined);
     return socket;
   }
 
