@@ -38,6 +38,11 @@ export interface RequestHead {
    * Upgrade and Expect.
    */
   readonly headers: HeaderList;
+  /**
+   * What ends at the gateway and is not sent on: hop-by-hop fields and those that Connection nominated. Searched for
+   * secrets like the others; absent: none.
+   */
+  readonly dropped?: HeaderList;
   readonly version: HttpVersion;
   readonly framing: Framing;
   readonly wantsTrailers: boolean;

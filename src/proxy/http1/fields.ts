@@ -35,6 +35,8 @@ export interface FieldSection {
   /** In order, with case and duplicates; what is nominated by Connection is still in here. */
   readonly endToEnd: HeaderField[];
   readonly control: ControlFields;
+  /** What ends here and could hold any text. */
+  readonly dropped: HeaderField[];
 }
 
 const CR = 0x0d;
@@ -62,6 +64,9 @@ const SLOTS: ReadonlyMap<string, Slot> = new Map<string, Slot>([
   ['alt-svc', 'dropped'],
 ]);
 
+/** The others have a grammar that no secret fits, or are read by somebody who searches them. */
+const HOLDS_ANY_TEXT: ReadonlySet<Slot> = new Set<Slot>(['connection', 'upgrade', 'te']);
+
 /** One bit for each length that a name in `SLOTS` has: most names are told apart without lower-casing them. */
 const SLOT_LENGTHS = [...SLOTS.keys()].reduce((bits, name) => bits | (1 << name.length), 0);
 
@@ -71,6 +76,7 @@ const SLOT_LENGTHS = [...SLOTS.keys()].reduce((bits, name) => bits | (1 << name.
 export function readFields(text: string, at: number, maxFields: number): Result<FieldSection, FieldFault> {
   const endToEnd: HeaderField[] = [];
   const control = noControl();
+  const dropped: HeaderField[] = [];
   let line = at;
   let count = 0;
   while (text.charCodeAt(line) !== CR) {
@@ -85,12 +91,12 @@ export function readFields(text: string, at: number, maxFields: number): Result<
     if (++count > maxFields) return err('too-many-fields');
     let to = end;
     while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
-    if (!file(text.slice(line, colon), text.slice(from, to), endToEnd, control))
+    if (!file(text.slice(line, colon), text.slice(from, to), { endToEnd, control, dropped }))
       return err('ambiguous-field-name');
     line = end + 2;
   }
   return line + 2 === text.length && text.charCodeAt(line + 1) === LF
-    ? ok({ endToEnd, control })
+    ? ok({ endToEnd, control, dropped })
     : err('bad-line-end');
 }
 
@@ -115,14 +121,17 @@ function slotOf(name: string): Slot | undefined {
 }
 
 /** False for a name that some recipients read as a framing field (`Transfer_Encoding`). */
-function file(name: string, value: string, endToEnd: HeaderField[], control: ControlFields): boolean {
+function file(name: string, value: string, { endToEnd, control, dropped }: FieldSection): boolean {
   const slot =
     name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
   if (slot === undefined) {
     endToEnd.push([name, value]);
     return !readsAsFraming(name);
   }
-  if (slot !== 'dropped') {
+  if (slot === 'dropped') {
+    dropped.push([name, value]);
+  } else {
+    if (HOLDS_ANY_TEXT.has(slot) && value !== 'keep-alive') dropped.push([name, value]);
     const earlier = control[slot];
     control[slot] = earlier === null ? value : `${earlier},${value}`;
   }

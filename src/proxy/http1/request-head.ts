@@ -65,6 +65,7 @@ function readRequest(
   if (!expects.ok) return expects;
   const upgrade = readUpgrade(line, section.control, options.value, framing.value);
   if (!upgrade.ok) return upgrade;
+  const dropped = droppedOf(section, options.value);
   const head: RequestHead = {
     method,
     authority: authority.value,
@@ -76,9 +77,16 @@ function readRequest(
     upgrade: upgrade.value,
     expectsContinue: expects.value,
     headBytes,
+    ...(dropped.length > 0 && { dropped }),
   };
   // An HTTP/1.0 client may mean `keep-alive` for somebody before us (RFC 9112 §9.3): it gets one answer.
   return ok({ kind: 'request', head, persistent: version === '1.1' && !options.value.close });
+}
+
+function droppedOf({ endToEnd, dropped }: FieldSection, options: ConnectionOptions): HeaderList {
+  if (options.endToEnd.length === endToEnd.length) return dropped;
+  const kept = new Set(options.endToEnd);
+  return [...dropped, ...endToEnd.filter(field => !kept.has(field))];
 }
 
 function readContent(

@@ -51,6 +51,7 @@ interface Section {
   readonly pseudo: Pseudo;
   readonly control: Control;
   readonly endToEnd: HeaderField[];
+  readonly dropped: HeaderField[];
 }
 
 const malformed = (code: RequestFaultCode): { readonly ok: false; readonly error: HeadFault } =>
@@ -62,7 +63,7 @@ const refused = (code: RequestFaultCode): { readonly ok: false; readonly error: 
 export function parseHead(fields: HeaderList, reading: HeadReading): Result<RequestHead, HeadFault> {
   const section = readSection(fields);
   if (!section.ok) return section;
-  const { pseudo, control, endToEnd } = section.value;
+  const { pseudo, control, endToEnd, dropped } = section.value;
   const line = readPseudo(pseudo);
   if (!line.ok) return line;
   const { method, path } = line.value;
@@ -85,6 +86,7 @@ export function parseHead(fields: HeaderList, reading: HeadReading): Result<Requ
     upgrade: null,
     expectsContinue: control.expect !== null && hasContent,
     headBytes: reading.wireBytes,
+    ...(dropped.length > 0 && { dropped }),
   });
 }
 
@@ -99,6 +101,7 @@ function readSection(fields: HeaderList): Result<Section, HeadFault> {
     pseudo: { method: null, scheme: null, authority: null, path: null },
     control: { host: null, contentLength: null, expect: null, trailer: null, wantsTrailers: false },
     endToEnd: [],
+    dropped: [],
   };
   const crumbs: string[] = [];
   let regular = false;
@@ -146,7 +149,7 @@ const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
 
 const UPPER_CASE = /[A-Z]/;
 
-function putField({ control, endToEnd }: Section, name: string, value: string): RequestFaultCode | null {
+function putField({ control, endToEnd, dropped }: Section, name: string, value: string): RequestFaultCode | null {
   const slot = CONTROL.get(name);
   if (slot !== undefined) {
     const earlier = control[slot];
@@ -162,7 +165,7 @@ function putField({ control, endToEnd }: Section, name: string, value: string): 
   if (CONNECTION_SPECIFIC.has(name)) return 'bad-connection';
   const way = passage(name);
   if (way === 'never') return 'ambiguous-field-name';
-  if (way === 'write') endToEnd.push([name, value]);
+  (way === 'write' ? endToEnd : dropped).push([name, value]);
   return null;
 }
 
