@@ -96,7 +96,8 @@ async function nft(cell: Cell, pid: number, args: readonly string[], input: stri
   const pending = run(cell.tools.nsenter, [...enter, cell.tools.nft, ...args], {
     env: { PATH: SYSTEM_PATH },
   });
-  pending.child.stdin?.end(input);
+  // nft may end before it has read its input (a listing needs none); its exit code says whether that is a failure.
+  pending.child.stdin?.on('error', () => {}).end(input);
   const { stdout } = await pending;
   return stdout;
 }
