@@ -22,6 +22,24 @@ await build({
   },
   logLevel: 'warning',
 });
+// The thread of policy scripts is one file too: it is started for each sandbox that has one.
+await build({
+  entryPoints: [join(dist, 'script', 'worker.js')],
+  outdir: join(dist, 'script'),
+  allowOverwrite: true,
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  mainFields: ['module', 'main'],
+  external: ['@swc/wasm-typescript'],
+  banner: {
+    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
 // The warden is found beside the file that starts it.
 copyFileSync(join(dist, 'net', 'vestibule', 'warden.cjs'), join(dist, 'cli', 'warden.cjs'));
 chmodSync(join(dist, 'cli', 'main.js'), 0o755);
