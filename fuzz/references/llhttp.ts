@@ -69,8 +69,8 @@ function read(
   ends: boolean,
 ): LlhttpReading {
   const messages: LlhttpMessage[] = [];
-  const parser = new HTTPParser();
-  parser.initialize(type, {}, MAX_HEADER_BYTES, NOT_LENIENT);
+  const methods = methodNames();
+  const parser = started(type);
   // A long head comes in parts: fields first, then the rest.
   let early: string[] = [];
   let earlyTarget = '';
@@ -91,7 +91,7 @@ function read(
   ) => {
     open = {
       version: `${major}.${minor}`,
-      method: method === undefined ? '' : (methodNames().get(method) ?? ''),
+      method: method === undefined ? '' : (methods.get(method) ?? ''),
       target: earlyTarget + (target ?? ''),
       status: status ?? 0,
       reason: reason ?? '',
@@ -118,6 +118,16 @@ function read(
   return { messages, error: error === undefined ? null : (error.code ?? 'HPE') };
 }
 
+/** One parser each for requests and answers, started anew: its memory is not the garbage collector's. */
+const parsers = new Map<number, Parser>();
+
+function started(type: number): Parser {
+  const parser = parsers.get(type) ?? new HTTPParser();
+  parsers.set(type, parser);
+  parser.initialize(type, {}, MAX_HEADER_BYTES, NOT_LENIENT);
+  return parser;
+}
+
 function pairs(raw: readonly string[]): [string, string][] {
   const list: [string, string][] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) list.push([raw[i] ?? '', raw[i + 1] ?? '']);
@@ -131,8 +141,7 @@ function methodNames(): ReadonlyMap<number, string> {
   if (names !== null) return names;
   names = new Map();
   for (const method of METHODS) {
-    const parser = new HTTPParser();
-    parser.initialize(HTTPParser.REQUEST, {}, MAX_HEADER_BYTES, NOT_LENIENT);
+    const parser = started(HTTPParser.REQUEST);
     parser[HTTPParser.kOnHeadersComplete | 0] = (
       _major: number,
       _minor: number,

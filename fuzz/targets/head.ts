@@ -1,14 +1,14 @@
 /** Request heads and what follows them: our reader, llhttp, and what we would write. */
 import assert from 'node:assert';
 import { authorityText, parseUrl } from '../../src/core/authority.js';
-import type { HeaderList } from '../../src/core/headers.js';
 import { emitOutbound } from '../../src/proxy/http1/outbound.js';
 import { cutAtRandom, type Random } from '../engine/random.js';
 import type { Target } from '../engine/target.js';
+import { endToEnd, withoutNominated } from '../references/fields.js';
 import { openFacts, type ReadRequest, readRequests } from '../references/http1.js';
 import { type LlhttpMessage, llhttpRequests } from '../references/llhttp.js';
 import { bytesOf, short } from '../seeds.js';
-import { HTTP1_TOKENS, isHopField } from './http1-tokens.js';
+import { HTTP1_TOKENS } from './http1-tokens.js';
 
 const FACTS = openFacts();
 
@@ -72,7 +72,7 @@ function same(ours: ReadRequest, theirs: LlhttpMessage, clean: boolean): void {
   const { head: mine } = ours;
   assert.equal(mine.method, theirs.method, 'method');
   assert.equal(mine.version, theirs.version, 'version');
-  assert.deepStrictEqual(endToEnd(mine.headers), endToEnd(nominated(theirs.headers)), 'fields');
+  assert.deepStrictEqual(endToEnd(mine.headers), endToEnd(withoutNominated(theirs.headers)), 'fields');
   const hosts = theirs.headers.filter(([name]) => name.toLowerCase() === 'host');
   assert.equal(hosts.length, 1, 'Host fields');
   const claimed = parseUrl(`http://${hosts[0]?.[1] ?? ''}/`);
@@ -83,22 +83,6 @@ function same(ours: ReadRequest, theirs: LlhttpMessage, clean: boolean): void {
   assert.equal(ours.complete, theirs.complete, 'whether the content is whole');
   assert.equal(ours.body.toString('latin1'), theirs.body.toString('latin1'), 'content');
   if (ours.complete) assert.deepStrictEqual(endToEnd(ours.trailers), endToEnd(theirs.trailers), 'trailers');
-}
-
-/** Without what `Connection` takes along, as we read it. */
-function nominated(fields: HeaderList): HeaderList {
-  const names = fields
-    .filter(([name]) => name.toLowerCase() === 'connection')
-    .flatMap(([, value]) => value.split(','))
-    .map(name => name.replace(/^[ \t]+|[ \t]+$/g, '').toLowerCase());
-  return fields.filter(([name]) => !names.includes(name.toLowerCase()));
-}
-
-/** Trailer is ours to write last. Values as bytes: llhttp leaves blanks at their ends that are not the field's. */
-function endToEnd(fields: HeaderList): string[] {
-  return fields
-    .filter(([name]) => !isHopField(name))
-    .map(([name, value]) => `${name}: ${value.replace(/^[ \t]+|[ \t]+$/g, '')}`);
 }
 
 function originForm(target: string, method: string): string {

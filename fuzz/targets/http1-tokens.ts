@@ -1,4 +1,4 @@
-/** What HTTP/1 readers look for, and the fields that are a connection's own. Pure. */
+/** What HTTP/1 readers look for. */
 export const HTTP1_TOKENS: readonly string[] = [
   ...[
     '\r\n',
@@ -91,26 +91,3 @@ export const HTTP1_TOKENS: readonly string[] = [
   ],
   ...['GET /b HTTP/1.1\r\nHost: b.test\r\n\r\n', 'X: y\r\n', ' folded\r\n', '\tfolded\r\n'],
 ];
-
-const HOP_FIELDS: ReadonlySet<string> = new Set([
-  'host',
-  'connection',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'content-length',
-  'upgrade',
-  'expect',
-  'alt-svc',
-  'http2-settings',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authentication-info',
-  'proxy-authorization',
-]);
-
-/** A field that is written by ourselves or ends here. */
-export function isHopField(name: string): boolean {
-  return HOP_FIELDS.has(name.toLowerCase());
-}

@@ -1,13 +1,13 @@
 /** Answers of an upstream: our reader and llhttp. */
 import assert from 'node:assert';
-import type { HeaderList } from '../../src/core/headers.js';
 import { emitResponseHead } from '../../src/proxy/http1/write.js';
 import type { Random } from '../engine/random.js';
 import type { Target } from '../engine/target.js';
+import { endToEnd, hasPaddedCoding, withoutNominated } from '../references/fields.js';
 import { readResponse } from '../references/http1.js';
 import { llhttpResponses } from '../references/llhttp.js';
 import { bytesOf, short } from '../seeds.js';
-import { HTTP1_TOKENS, isHopField } from './http1-tokens.js';
+import { HTTP1_TOKENS } from './http1-tokens.js';
 
 export const responseHead: Target = {
   name: 'response-head',
@@ -52,11 +52,12 @@ function check(input: Buffer, random: Random): string {
   assert.equal(ours.head.status, other.status, 'status');
   assert.equal(ours.head.reason, other.reason, 'reason');
   assert.equal(ours.head.version, other.version, 'version');
-  assert.deepStrictEqual(endToEnd(ours.head.headers), endToEnd(nominated(other.headers)), 'fields');
+  assert.deepStrictEqual(endToEnd(ours.head.headers), endToEnd(withoutNominated(other.headers)), 'fields');
   // Behind a 101 or an upgrade llhttp reads nothing; a second message that is none is not this one's fault.
   // A 1xx and a 205 end with their head (RFC 9112 §6.3, RFC 9110 §15.3.6), whatever they announce; not for llhttp.
   if (ours.head.status < 200 || ours.head.status === 205) return 'both heads';
   if (other.upgrade || (theirs.error !== null && !other.complete)) return 'both heads';
+  if (hasPaddedCoding(input)) return 'both heads';
   assert.equal(ours.body.toString('latin1'), other.body.toString('latin1'), 'content');
   assert.equal(ours.complete, other.complete, 'whether the content is whole');
   return 'both';
@@ -71,18 +72,4 @@ function wireOf({
   readonly body: Buffer;
 }): Buffer {
   return head.framing.kind === 'chunked' ? Buffer.from('0\r\n\r\n') : body;
-}
-
-function nominated(fields: HeaderList): HeaderList {
-  const names = fields
-    .filter(([name]) => name.toLowerCase() === 'connection')
-    .flatMap(([, value]) => value.split(','))
-    .map(name => name.replace(/^[ \t]+|[ \t]+$/g, '').toLowerCase());
-  return fields.filter(([name]) => !names.includes(name.toLowerCase()));
-}
-
-function endToEnd(fields: HeaderList): string[] {
-  return fields
-    .filter(([name]) => !isHopField(name))
-    .map(([name, value]) => `${name}: ${value.replace(/^[ \t]+|[ \t]+$/g, '')}`);
 }
