@@ -112,6 +112,8 @@ function read(
   parser[HTTPParser.kOnMessageComplete | 0] = () => {
     if (open !== null) Object.assign(open, { complete: true, trailers: pairs(early) });
     early = [];
+    // With the trailers the target of their request came again.
+    earlyTarget = '';
   };
   const taken = parser.execute(Buffer.from(bytes));
   const error = typeof taken === 'number' ? (ends ? parser.finish() : undefined) : taken;
