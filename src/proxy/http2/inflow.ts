@@ -22,6 +22,7 @@ export class Inflow {
   /** Bytes that were taken and not yet told as consumed. */
   #unread = 0;
   #ended = false;
+  #released = false;
   /** The reader waits for bytes. */
   wanted = false;
   trailers: HeaderList = NO_HEADERS;
@@ -96,8 +97,13 @@ export class Inflow {
   /** The content was cut short, or is of no use any more. */
   cut(error: GatewayError): void {
     this.#gathered = [];
-    if (this.#stream !== null && !this.#ended) this.#stream.destroy(error);
-    else this.#consume(this.#stream?.readableLength ?? 0);
+    if (!this.#ended) this.#stream?.destroy(error);
+  }
+
+  /** The stream is closed: what nobody has read no longer counts, though it may still be read. */
+  release(): void {
+    this.#consume(0);
+    this.#released = true;
   }
 
   #read(): void {
@@ -111,6 +117,7 @@ export class Inflow {
 
   /** All but `held` bytes of what was taken have been read. */
   #consume(held: number): void {
+    if (this.#released) return;
     const consumed = this.#unread - held;
     this.#unread = held;
     if (consumed > 0) this.#onConsumed(consumed);

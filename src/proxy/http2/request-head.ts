@@ -149,7 +149,11 @@ const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
 
 const UPPER_CASE = /[A-Z]/;
 
-function putField({ control, endToEnd, dropped }: Section, name: string, value: string): RequestFaultCode | null {
+function putField(
+  { control, endToEnd, dropped }: Section,
+  name: string,
+  value: string,
+): RequestFaultCode | null {
   const slot = CONTROL.get(name);
   if (slot !== undefined) {
     const earlier = control[slot];

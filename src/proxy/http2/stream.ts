@@ -161,6 +161,7 @@ export class ServerStream implements Exchange, ByteCount {
     const wasAnswered = this.#state === 'answered';
     this.#state = 'closed';
     this.#host.outflow.close(this.out);
+    this.inflow.release();
     if (failure === null) return;
     this.inflow.cut(failure);
     if (wasAnswered) return;

@@ -94,11 +94,15 @@ function handshake(
       clearTimeout(timer);
       signal.removeEventListener('abort', abort);
       secured.removeListener('close', onClose);
+      secured.removeListener('end', onEnd);
     };
     const onClose = (): void => {
       settle();
       reject(failure ?? new GatewayError('CLIENT_ABORTED', 'the client left during the TLS handshake'));
     };
+    // A flow may stay half open (RFC 9112 §9.6), but nobody finishes a handshake without a client.
+    const onEnd = (): void =>
+      fail(new GatewayError('CLIENT_ABORTED', 'the client left during the TLS handshake'));
     const onSecure = (): void => {
       const fault = disagreement(secured, hello);
       if (fault !== null) {
@@ -113,6 +117,7 @@ function handshake(
 
     secured.once('secure', onSecure);
     secured.once('close', onClose);
+    secured.once('end', onEnd);
     // Node gives TLS faults of a socket without a tls.Server by this event alone, before and after the handshake.
     secured.on('_tlsError', (cause: Error) => {
       failure ??= new GatewayError('CLIENT_PROTOCOL', 'the TLS handshake failed', { cause });

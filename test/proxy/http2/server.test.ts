@@ -239,6 +239,20 @@ test('content that nobody reads stops at the window, and goes on when it is read
   await served.served;
 });
 
+test('content that is never read does not use up the window of the connection', async () => {
+  const served = serve(async exchange => {
+    while (exchange.bytes.received < 1_000_000) await delay(1);
+    await exchange.respond(answerOf(Buffer.from('unread')));
+  });
+  const session = connect(served);
+  for (let i = 0; i < 6; i++) {
+    const got = await ask(session, { ':method': 'PUT', ':path': '/' }, Buffer.alloc(1_000_000));
+    expect(got.content.toString()).toBe('unread');
+  }
+  session.close();
+  await served.served;
+});
+
 test('an answer that comes before the end of the request stops the upload', async () => {
   const served = serve(async exchange => {
     await exchange.respond(answerOf(Buffer.from('no'), { status: 413 }));

@@ -222,6 +222,16 @@ test('terminate gives up on a handshake that is not finished in time', async () 
   expect(await door.endings[0]).toEqual({ code: 'LIMIT_EXCEEDED' });
 });
 
+test('terminate ends with a client that leaves in the middle, though the flow may be half open', async () => {
+  door = await openDoor({ terminate: { handshakeMs: 60_000 } });
+  const socket = net.connect({ port: door.port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.write(hello({ serverNames: ['allowed.test'] }));
+  await once(socket, 'data');
+  socket.end();
+  socket.resume();
+  expect(await door.endings[0]).toEqual({ code: 'CLIENT_ABORTED' });
+});
+
 test('terminate ends when its signal fires', async () => {
   const controller = new AbortController();
   door = await openDoor({ signal: controller.signal });
