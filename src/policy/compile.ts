@@ -7,6 +7,7 @@ import { type Cidr, endpointText, unmapped } from '../core/address.js';
 import type { Hostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
 import { createAddressIndex } from './address-index.js';
+import { SCRIPT_LIMITS } from './hooks.js';
 import { createNameIndex } from './name-index.js';
 import { type HostPattern, patternText } from './pattern.js';
 import type {
@@ -20,6 +21,7 @@ import type {
   PolicyLimits,
   PortRange,
   RuleBody,
+  ScriptSpec,
   SecretScope,
   SecretSpec,
 } from './policy.js';
@@ -63,6 +65,7 @@ export function compile(
     ),
     proxy: layers.findLast(layer => layer.proxy !== null)?.proxy ?? null,
     limits: Object.freeze(Object.assign({ ...NO_LIMITS }, ...layers.map(layer => layer.limits))),
+    script: scriptSpec(layers),
     secrets,
     secretScopes: createNameIndex(secrets.flatMap(secretScopes)),
     ports:
@@ -112,8 +115,9 @@ function split(rules: readonly DomainRule[]): SplitRules {
 }
 
 function compiled(rule: RuleBody, block: Cidr | null): CompiledRule {
-  const { label, protocol, ports, methods, paths, tunnel } = rule;
-  return { label, protocol, ports, methods, paths, tunnel, lifts: block !== null && isPrivateBlock(block) };
+  const { label, protocol, ports, methods, paths, tunnel, scriptBodyBytes } = rule;
+  const lifts = block !== null && isPrivateBlock(block);
+  return { label, protocol, ports, methods, paths, tunnel, scriptBodyBytes, lifts };
 }
 
 function secretScopes(secret: SecretSpec): readonly (readonly [HostPattern, SecretScope])[] {
@@ -131,6 +135,11 @@ function dnsSettings(layers: readonly PolicyDocument[]): DnsSettings {
     searchDomains: said.flatMap(dns => dns.searchDomains ?? []),
     blockPrivate: said.findLast(dns => dns.blockPrivate !== undefined)?.blockPrivate ?? true,
   };
+}
+
+function scriptSpec(layers: readonly PolicyDocument[]): ScriptSpec | null {
+  const said: Partial<ScriptSpec> = Object.assign({}, ...layers.map(layer => layer.script));
+  return said.path === undefined ? null : Object.freeze({ ...SCRIPT_LIMITS, ...said, path: said.path });
 }
 
 function mergedPorts(rules: readonly CompiledRule[]): readonly PortRange[] | 'any' {

@@ -52,7 +52,7 @@ function decideRequest(policy: Policy, authority: Authority, method: string, pat
 const NO_SECRETS: readonly string[] = Object.freeze([]);
 
 function asInspected(verdict: Verdict, secrets: readonly string[]): Verdict {
-  return verdict.allow ? { allow: true, rule: verdict.rule, via: 'inspect', secrets } : verdict;
+  return verdict.allow ? { ...verdict, via: 'inspect', secrets } : verdict;
 }
 
 /** The secrets whose scope holds this authority; no address ever is in one. */

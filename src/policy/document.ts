@@ -3,6 +3,7 @@
  *
  * Pure. `schema.ts` has checked every leaf before anything is built here.
  */
+import { dirname, isAbsolute, join } from 'node:path';
 import { parseAddress, unmapped } from '../core/address.js';
 import { type Hostname, parseHostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
@@ -16,6 +17,7 @@ import type {
   PolicyDocument,
   PolicyLimits,
   PortRange,
+  ScriptSpec,
   SecretSpec,
   ValueSource,
 } from './policy.js';
@@ -72,6 +74,7 @@ function build(input: PolicyInput, source: string): PolicyDocument {
     limits: limits(input.limits ?? {}),
     proxy: input.proxy === undefined ? null : sure(proxyRoutes(proxySettings(input.proxy))),
     secrets: Object.entries(input.secrets ?? {}).map(([name, secret]) => secretSpec(name, secret)),
+    script: scriptSpec(input, source),
     examples: (input.examples ?? []).map(example),
   });
 }
@@ -150,6 +153,15 @@ function example(input: NonNullable<PolicyInput['examples']>[number], index: num
     expect: input.expect,
     reason: input.reason ?? null,
     rule: input.rule ?? null,
+  };
+}
+
+/** A path is relative to the file that names it. */
+function scriptSpec({ policy_script: path, script }: PolicyInput, source: string): Partial<ScriptSpec> {
+  return {
+    ...(path !== undefined && { path: isAbsolute(path) ? path : join(dirname(source), path) }),
+    ...(script?.timeout_ms !== undefined && { timeoutMs: script.timeout_ms }),
+    ...(script?.memory_mb !== undefined && { memoryMb: script.memory_mb }),
   };
 }
 

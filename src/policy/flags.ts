@@ -32,6 +32,8 @@ export interface PolicyFlags {
   readonly secret?: readonly string[];
   /** A host whose TLS is passed through by its SNI. */
   readonly passthrough?: readonly string[];
+  /** The file of a policy script. */
+  readonly script?: string;
 }
 
 export interface FlagsLayer {
@@ -72,6 +74,7 @@ export function flagsLayer(flags: PolicyFlags): Result<FlagsLayer, readonly Prob
     proxy: null,
     passthrough: each('--passthrough', flags.passthrough, parseHostPattern),
     secrets: secrets.map(({ spec }) => spec),
+    script: scriptFlag(flags.script),
     examples: [],
   });
   if (problems.length > 0) return err(problems);
@@ -79,6 +82,10 @@ export function flagsLayer(flags: PolicyFlags): Result<FlagsLayer, readonly Prob
     secrets.flatMap(({ spec, value }) => (value === null ? [] : [[spec.name, value] as const])),
   );
   return ok({ document, literals });
+}
+
+function scriptFlag(path: string | undefined): PolicyDocument['script'] {
+  return path === undefined ? {} : { path };
 }
 
 function parseDomainFlag(flag: '--allow' | '--deny', text: string): Parsed<DomainRule> {

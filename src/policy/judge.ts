@@ -39,17 +39,18 @@ export function judge(
   if (refusal !== null && refusal !== 'partly') return refusal;
   const found = findAllowing(allow, ask, counting);
   const tunnel = found.tunnel && refusal !== 'partly';
-  if (found.rule !== null) return allowed(found.rule.label, tunnel);
+  if (found.rule !== null) return allowed(found.rule.label, tunnel, found.rule.scriptBodyBytes);
   if (found.nearest !== null) return denied.near(found.nearest, subject, ask);
   if (counting !== 'all') return null;
   if (mode === 'block_all') return denied.noRule(subject, ask.port);
-  return allowed('mode', refusal !== 'partly' && (ask.whole === true || !isWebPort(ask.port)));
+  return allowed('mode', refusal !== 'partly' && (ask.whole === true || !isWebPort(ask.port)), null);
 }
 
 const NO_SECRETS: readonly string[] = Object.freeze([]);
 
-function allowed(rule: string, tunnel: boolean): Allow {
-  return { allow: true, rule, via: tunnel ? 'tunnel' : 'inspect', secrets: NO_SECRETS };
+function allowed(rule: string, tunnel: boolean, scriptBodyBytes: number | null): Allow {
+  const allow: Allow = { allow: true, rule, via: tunnel ? 'tunnel' : 'inspect', secrets: NO_SECRETS };
+  return scriptBodyBytes === null ? allow : { ...allow, scriptBodyBytes };
 }
 
 /** `partly`: some requests of this connection are denied, so each must be read. */

@@ -7,6 +7,7 @@ import type { Cidr, Endpoint, IpAddress } from '../core/address.js';
 import type { Authority } from '../core/authority.js';
 import type { Hostname } from '../core/host.js';
 import type { AddressIndex } from './address-index.js';
+import type { ScriptLimits } from './hooks.js';
 import type { NameIndex } from './name-index.js';
 import type { PathGlob } from './path.js';
 import type { HostPattern } from './pattern.js';
@@ -33,6 +34,8 @@ export interface RuleBody {
   readonly paths: readonly PathGlob[] | null;
   /** Whether bytes that are not HTTP may pass; null: on every port of the rule but 80 and 443. */
   readonly tunnel: boolean | null;
+  /** How much of a content the policy script is shown; null: nothing. */
+  readonly scriptBodyBytes: number | null;
 }
 
 export interface DomainRule extends RuleBody {
@@ -102,6 +105,12 @@ export interface PolicyLimits {
   readonly idleMs: number | null;
 }
 
+/** A script and what it may use; a layer need not say all of it. */
+export interface ScriptSpec extends ScriptLimits {
+  /** Absolute, or relative to where the process runs. */
+  readonly path: string;
+}
+
 /** A question with its expected verdict, kept beside the rules that it explains. */
 export interface Example {
   readonly label: string;
@@ -139,6 +148,7 @@ export interface PolicyDocument {
   readonly limits: Partial<PolicyLimits>;
   readonly proxy: ProxyRoutes | null;
   readonly secrets: readonly SecretSpec[];
+  readonly script: Partial<ScriptSpec>;
   readonly examples: readonly Example[];
 }
 
@@ -175,6 +185,8 @@ export interface Policy {
   /** The operator's own proxies; null: everything is dialled directly. */
   readonly proxy: ProxyRoutes | null;
   readonly secrets: readonly SecretSpec[];
+  /** Null: there is none. */
+  readonly script: ScriptSpec | null;
   readonly secretScopes: NameIndex<SecretScope>;
   /** TCP ports that some rule may allow, merged and in order: the inner door refuses all the others at once. */
   readonly ports: readonly PortRange[] | 'any';

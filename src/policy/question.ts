@@ -45,6 +45,8 @@ export interface Allow {
   readonly via: 'inspect' | 'tunnel';
   /** Names of the secrets whose scope holds this authority. Filled for `request` only. */
   readonly secrets: readonly string[];
+  /** How much of a content the rule lets the policy script see, in bytes; absent: nothing. For `request` only. */
+  readonly scriptBodyBytes?: number;
 }
 
 export interface Deny {

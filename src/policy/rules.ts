@@ -71,6 +71,19 @@ export function checkSecretHost(value: string): Result<unknown, string> {
   return parsed;
 }
 
+/** Most of a content that a script may be shown, in bytes. */
+export const MAX_SCRIPT_BODY = 1_048_576;
+
+/** Reads `500`, `64KiB` or `1MiB`: a whole number of bytes, above zero and at most `MAX_SCRIPT_BODY`. */
+export function parseByteSize(text: string): Result<number, string> {
+  const [, digits, unit = ''] = /^([1-9]\d{0,6})(KiB|MiB|B)?$/.exec(text) ?? [];
+  const bytes = Number(digits) * (unit === 'MiB' ? 1_048_576 : unit === 'KiB' ? 1_024 : 1);
+  if (digits === undefined || bytes > MAX_SCRIPT_BODY) {
+    return err(`${quoted(text)} is not a size such as 64KiB, of at most 1MiB`);
+  }
+  return ok(bytes);
+}
+
 /** A domain rule as it is written. */
 export type DomainEntry =
   | string
@@ -82,6 +95,7 @@ export type DomainEntry =
       readonly methods?: readonly string[] | undefined;
       readonly paths?: readonly string[] | undefined;
       readonly tunnel?: boolean | undefined;
+      readonly script_body?: string | undefined;
     };
 
 /** A CIDR rule as it is written. */
@@ -111,6 +125,7 @@ export function domainRule(
     methods: rule.methods ? new Set(rule.methods) : null,
     paths: rule.paths ? rule.paths.map(glob => sure(parsePathGlob(glob))) : null,
     tunnel: rule.tunnel ?? null,
+    scriptBodyBytes: rule.script_body === undefined ? null : sure(parseByteSize(rule.script_body)),
   };
 }
 
@@ -126,6 +141,7 @@ export function cidrRule(entry: CidrEntry, label: string): CidrRule {
     paths: null,
     // An address says nothing about HTTP: whatever the port, its bytes may be anything.
     tunnel: true,
+    scriptBodyBytes: null,
   };
 }
 

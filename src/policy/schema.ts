@@ -13,7 +13,7 @@ import { parseHostPattern, parseHostPort } from './pattern.js';
 import { quoted } from './problem.js';
 import { type ProxySettings, proxyRoutes } from './proxy-routes.js';
 import { DENY_REASONS } from './reasons.js';
-import { checkCidr, checkSecretHost, parseDialTarget } from './rules.js';
+import { checkCidr, checkSecretHost, parseByteSize, parseDialTarget } from './rules.js';
 import { parseSubject } from './subject.js';
 
 /** A string that `parse` accepts; its sentence becomes the problem. */
@@ -54,6 +54,7 @@ const domainRule = z
       .boolean()
       .optional()
       .describe('whether bytes that are not HTTP may pass; default: on ports but 80 and 443'),
+    script_body: text(parseByteSize, 'what the policy script is shown of a content, as 64KiB').optional(),
   })
   .superRefine((rule, context) => {
     const complain = (key: string, message: string) =>
@@ -64,6 +65,9 @@ const domainRule = z
     }
     if (rule.port !== undefined && rule.ports !== undefined)
       complain('ports', `'port' and 'ports' exclude each other`);
+    if (rule.tunnel && rule.script_body !== undefined) {
+      complain('tunnel', 'what is tunnelled is not read: script_body cannot be kept');
+    }
     if (rule.tunnel && (rule.methods ?? rule.paths)) {
       complain('tunnel', 'what is tunnelled is not read: methods and paths cannot be kept');
     }
@@ -208,6 +212,11 @@ const example = z
 const domainEntries = z.array(z.union([hostPort, domainRule])).optional();
 const cidrEntries = z.array(z.union([cidr, cidrRule])).optional();
 
+const script = z.strictObject({
+  timeout_ms: z.int().min(1).max(10_000).optional().describe('longest run of one call; default 50'),
+  memory_mb: z.int().min(2).max(256).optional().describe('default 16'),
+});
+
 /** A whole file. Every key is optional; a key that is not here is an error. */
 export const policySchema = z.strictObject({
   version: z.literal(1).optional(),
@@ -234,6 +243,13 @@ export const policySchema = z.strictObject({
       secret,
     )
     .optional(),
+  policy_script: z
+    .string()
+    .min(1)
+    .regex(/\.m?[jt]s$/, 'a script ends in .js or .ts')
+    .optional()
+    .describe('a script that is asked after the rules, relative to this file'),
+  script: script.optional().describe('what the script may use'),
   examples: z.array(example).optional(),
 });
 
