@@ -31,7 +31,7 @@ import type { Dialler } from './proxy/upstream/dial.js';
 import { loadTrust, type Trust } from './proxy/upstream/trust.js';
 import { createUpstream, type Upstream } from './proxy/upstream/upstream.js';
 import { sandboxEnvironment } from './secrets/environment.js';
-import { redactText } from './secrets/redact.js';
+import { redactAll } from './secrets/redact.js';
 import { type Environment, loadSecrets, secretsUnavailable } from './secrets/sources.js';
 import { type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
 import { type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
@@ -150,7 +150,7 @@ export class Gateway implements AsyncDisposable {
     this.#censor = this.#store.forSandbox(CENSOR, secrets);
     this.events = createBus({
       clock: this.#clock,
-      redact: text => redactText(this.#censor, [...this.#censor.entries.keys()], text),
+      redact: text => redactAll(this.#censor, text),
       sinks: options.sinks ?? [],
       ...(options.onTrouble && { onTrouble: options.onTrouble }),
     });
@@ -261,10 +261,13 @@ export class Gateway implements AsyncDisposable {
 
   async #run(sandbox: SandboxId, { cell }: Vestibule, spec: CommandSpec): Promise<RunningCommand> {
     const started = this.#clock.monotonic();
-    const running = await startCommand(cell, spec);
+    const running = await startCommand(cell, { ...spec, searchDomains: this.#policy.dns.searchDomains });
+    const tenant = this.#open.get(sandbox);
+    tenant?.commands.add(running);
     const exec = { command: spec.argv, exit_code: null, duration_ms: 0 };
     this.events.emit({ type: 'exec.started', sandbox, exec });
     const exit = running.exit.then(ended => {
+      tenant?.commands.delete(running);
       const duration_ms = Math.round(this.#clock.monotonic() - started);
       this.events.emit({ type: 'exec.done', sandbox, exec: { ...exec, exit_code: ended.code, duration_ms } });
       return ended;
@@ -333,6 +336,7 @@ export class Gateway implements AsyncDisposable {
 
   async #closeSandbox(id: SandboxId): Promise<void> {
     const tenant = this.#open.get(id);
+    await tenant?.endCommands();
     await tenant?.noteRefusals();
     this.#release(id);
     await tenant?.vestibule?.close();

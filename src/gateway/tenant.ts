@@ -4,6 +4,7 @@ import type { Vestibule } from '../net/vestibule/index.js';
 import type { Limits } from '../proxy/limits/limits.js';
 import type { RefusedPackets } from '../proxy/refused-packets.js';
 import type { SandboxSecrets } from '../secrets/store.js';
+import type { RunningCommand } from '../vm/index.js';
 
 /** How often the kernel's counters are read, at some ten milliseconds of a child process each. */
 const REFUSALS_MS = 5_000;
@@ -12,6 +13,8 @@ export class Tenant {
   readonly id: SandboxId;
   readonly closing = new AbortController();
   readonly limits: Limits;
+  /** Running in the sandbox; nothing of them outlives it. */
+  readonly commands = new Set<RunningCommand>();
   secrets: SandboxSecrets;
   vestibule: Vestibule | null = null;
   #packets: RefusedPackets | null = null;
@@ -28,6 +31,12 @@ export class Tenant {
     this.#packets = packets;
     this.#listing = setInterval(() => void this.noteRefusals(), REFUSALS_MS).unref();
     this.closing.signal.addEventListener('abort', () => clearInterval(this.#listing ?? undefined));
+  }
+
+  async endCommands(): Promise<void> {
+    const running = [...this.commands];
+    for (const command of running) command.kill('SIGKILL');
+    await Promise.all(running.map(({ exit }) => exit));
   }
 
   /** Puts on record what the kernel refused since the last call. */

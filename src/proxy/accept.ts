@@ -27,6 +27,8 @@ const SERVER_FIRST_MS = 300;
 /** How long a client may take to show what it speaks. */
 const FIRST_BYTES_MS = 10_000;
 
+const HTTP_PORT = 80;
+
 /** Judges and serves one flow to its end. Never rejects. */
 export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<void> {
   const trace = startFlowTrace(flow, context);
@@ -102,6 +104,8 @@ class Entrance {
     if (value.kind === 'http') return await this.#http();
     if (value.kind === 'tls') return await this.#tls(value.hello);
     if (value.kind === 'fault') return this.#refuseHello(value.fault);
+    // On HTTP's own port whatever is not TLS is meant as HTTP: the reader says in words what is wrong with it.
+    if (this.#flow.target.port === HTTP_PORT && !this.#mayTunnel) return await this.#http();
     return await this.#opaque();
   }
 

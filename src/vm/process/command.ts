@@ -13,7 +13,7 @@ import { GatewayError } from '../../core/errors.js';
 import { type Cell, keepDescriptors, nsenterArgs } from '../../net/vestibule/index.js';
 import type { CommandExit, CommandSpec, DataFile, RunningCommand } from '../command.js';
 import { bwrapArgs, coverable, emitArgs } from './bwrap.js';
-import { emitNsswitch, HOSTS, RESOLV_CONF } from './etc.js';
+import { emitNsswitch, emitResolvConf, HOSTS } from './etc.js';
 import { commandOf, type ProcessFact, parseStatus } from './family.js';
 import { hostFiles, readHostText } from './host.js';
 import { findCommand } from './lookup.js';
@@ -35,7 +35,7 @@ const FIRST_FILE_FD = 6;
 export async function startCommand(cell: Cell, spec: CommandSpec): Promise<RunningCommand> {
   const plan = planMounts(spec, homedir(), hostFiles);
   findCommand(spec.argv[0], { plan, host: hostFiles, workdir: spec.workdir, path: spec.env.get('PATH') });
-  const covered = coverable([...etcFiles(), ...spec.files], plan, hostFiles);
+  const covered = coverable([...etcFiles(spec.searchDomains ?? []), ...spec.files], plan, hostFiles);
   const args = bwrapArgs({
     spec,
     plan,
@@ -126,9 +126,9 @@ function processes(): readonly ProcessFact[] {
     .filter(fact => fact !== null);
 }
 
-function etcFiles(): readonly DataFile[] {
+function etcFiles(searchDomains: readonly string[]): readonly DataFile[] {
   const files = [
-    ['/etc/resolv.conf', RESOLV_CONF],
+    ['/etc/resolv.conf', emitResolvConf(searchDomains)],
     ['/etc/hosts', HOSTS],
     ['/etc/nsswitch.conf', emitNsswitch(readHostText('/etc/nsswitch.conf') ?? '')],
   ] as const;

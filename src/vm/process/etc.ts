@@ -4,7 +4,10 @@ import { GATE_IPV4 } from '../../net/vestibule/ruleset.js';
 export const HOSTNAME = 'sallyport';
 
 /** resolv.conf(5): any address would do, since the door answers port 53 of all of them. */
-export const RESOLV_CONF = `nameserver ${GATE_IPV4}\n`;
+export function emitResolvConf(searchDomains: readonly string[]): string {
+  const search = searchDomains.length === 0 ? '' : `search ${searchDomains.join(' ')}\n`;
+  return `nameserver ${GATE_IPV4}\n${search}`;
+}
 
 /** The host's entries would give the sandbox addresses for names that no rule was asked about. */
 export const HOSTS = `127.0.0.1 localhost ${HOSTNAME}
