@@ -10,6 +10,7 @@ const SHELLS = new RegExp(
     'policy/load',
     'events/(file-sink|log-file)',
     'secrets/sources',
+    'script/(files|thread|worker)',
     'dns/(client|serve|system-resolver)',
     'net/vestibule/(arrivals|gate|index|syscalls|tools|warden)',
     'vm/process/(command|host|status)',

@@ -116,10 +116,9 @@ class Tally {
 
 async function runCase(session: CorpusSession, corpusCase: CorpusCase): Promise<Outcome> {
   const giveUp = new AbortController();
+  const tooLate = fail('an outcome', `nothing within ${CASE_MS} ms`);
+  const late = delay(CASE_MS, tooLate, { signal: giveUp.signal }).catch(() => tooLate);
   try {
-    const late = delay(CASE_MS, fail('an outcome', `nothing within ${CASE_MS} ms`), {
-      signal: giveUp.signal,
-    });
     return await Promise.race([session.run(corpusCase), late]);
   } catch (error) {
     return fail('an outcome', `error ${stackOf(error)}`);
