@@ -1,0 +1,42 @@
+/**
+ * The library: what a program may import from `sallyport`. Everything else may change without notice.
+ *
+ * A gateway is made of policy layers and an authority; a sandbox of it runs commands; events tell what happened.
+ * `examples/library.mjs` shows all of it in forty lines.
+ */
+export type { Endpoint, IpAddress } from '../core/address.js';
+export type { Authority, Scheme } from '../core/authority.js';
+export { type Clock, systemClock } from '../core/clock.js';
+export { errorCode, GatewayError, type GatewayErrorCode } from '../core/errors.js';
+export type { Host, Hostname } from '../core/host.js';
+export type { Result } from '../core/result.js';
+export type { Resolver } from '../dns/resolver.js';
+export type {
+  Event,
+  EventType,
+  ExecEvent,
+  GatewayFact,
+  Layer,
+  NetworkEvent,
+} from '../events/event.js';
+export type { Sink } from '../events/feeder.js';
+export { type FileSinkOptions, openFileSink } from '../events/file-sink.js';
+export {
+  type Admitted,
+  createGateway,
+  type Gateway,
+  type GatewayOptions,
+  type Sandbox,
+  type SandboxCommand,
+} from '../gateway.js';
+export type { Flow, SandboxId } from '../net/flow.js';
+export { compile } from '../policy/compile.js';
+export { decide } from '../policy/decide.js';
+export { parsePolicy } from '../policy/document.js';
+export { type FlagsLayer, flagsLayer, type PolicyFlags } from '../policy/flags.js';
+export { loadPolicy, PROFILES, type Profile } from '../policy/load.js';
+export type { Policy, PolicyDocument } from '../policy/policy.js';
+export { type Problem, problemText } from '../policy/problem.js';
+export type { Allow, Deny, DenyReason, Question, Verdict } from '../policy/question.js';
+export { Ca, type CaOptions } from '../proxy/tls/ca.js';
+export type { Bind, CommandExit, RunningCommand, Stdio } from '../vm/index.js';
