@@ -20,12 +20,37 @@ export function redactEvent(event: Event, redact: RedactText): Event {
     }
   };
   const { network, exec, gateway } = event;
+  if (
+    network !== undefined &&
+    exec === undefined &&
+    gateway === undefined &&
+    isClean(event, network, redact)
+  ) {
+    return event;
+  }
   return changed(event, {
     sandbox: orNull(event.sandbox, clean),
     ...(network && { network: redactNetwork(network, clean) }),
     ...(exec && { exec: redactExec(exec, clean) }),
     ...(gateway && { gateway: redactFact(gateway, clean) }),
   });
+}
+
+/**
+ * One look at all strings together, apart by NULs: what stands in one of them stands in the whole, so a whole that is
+ * clean clears them all. Only of one that is not is each looked at by itself.
+ */
+function isClean({ sandbox }: Event, network: NetworkEvent, redact: RedactText): boolean {
+  const { flow, request, method, url, host, block_reason, reason, rule, destination, protocol } = network;
+  const text =
+    `${sandbox}\0${flow}\0${request}\0${method}\0${url}\0${host}\0${block_reason ?? ''}\0${reason}\0${rule}` +
+    `\0${destination}\0${protocol}\0${network.secrets.join('\0')}`;
+  try {
+    return redact(text) === text;
+  } catch {
+    // Each string is tried, and withheld, by itself.
+    return false;
+  }
 }
 
 function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {

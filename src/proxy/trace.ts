@@ -4,10 +4,10 @@
 import { type Endpoint, endpointText } from '../core/address.js';
 import { authorityText } from '../core/authority.js';
 import { hostText } from '../core/host.js';
-import type { NetworkEvent } from '../events/event.js';
+import type { EventType, NetworkEvent } from '../events/event.js';
 import type { Flow } from '../net/flow.js';
 import type { Leak } from '../secrets/scan.js';
-import { emitNetwork, type ProxyContext } from './context.js';
+import type { ProxyContext } from './context.js';
 import type { Exchange } from './exchange.js';
 import type { Refusal } from './refusal.js';
 
@@ -22,6 +22,17 @@ interface Known {
 
 type Terminal = 'request.done' | 'request.refused' | 'request.failed';
 
+/** What one event says beyond what is known; what is absent is as it is known. */
+interface Said {
+  readonly decision: NetworkEvent['decision'];
+  readonly status: number;
+  readonly blocked: boolean;
+  readonly reason: string | null;
+  readonly hint: string | null;
+  readonly rule?: string | null;
+  readonly secrets?: readonly string[];
+}
+
 const VERSIONS = { '1.0': 'http/1.0', '1.1': 'http/1.1', '2': 'h2' } as const;
 
 export class Trace {
@@ -31,7 +42,9 @@ export class Trace {
   readonly #id: string;
   readonly #startedMs: number;
   readonly #generation: number;
-  #known: Known = {};
+  #rule: string | null = null;
+  #secrets: readonly string[] = [];
+  #destination: Endpoint | null = null;
   #ended = false;
 
   constructor(exchange: Exchange, flow: Flow, context: ProxyContext) {
@@ -43,35 +56,36 @@ export class Trace {
     this.#generation = context.gate().policy?.generation ?? 0;
   }
 
-  note(known: Known): void {
-    this.#known = { ...this.#known, ...known };
+  note({ rule, secrets, destination }: Known): void {
+    if (rule !== undefined) this.#rule = rule;
+    if (secrets !== undefined) this.#secrets = secrets;
+    if (destination !== undefined) this.#destination = destination;
   }
 
   /** Terminal: the upstream's answer went back. */
   done(status: number): void {
-    this.#end('request.done', { decision: 'allow', status_code: status });
+    this.#end('request.done', { decision: 'allow', status, blocked: false, reason: null, hint: null });
   }
 
   /** Terminal: the gateway said no. */
-  refused({ status, hint, reason, rule }: Refusal): void {
-    const denial = { decision: 'deny', blocked: true, block_reason: hint, reason, rule } as const;
-    this.#end('request.refused', { ...denial, status_code: status });
+  refused({ status, hint, detail = hint, reason, rule }: Refusal): void {
+    this.#end('request.refused', { decision: 'deny', status, blocked: true, reason, hint: detail, rule });
   }
 
   /** Terminal: allowed, and it could not be done, or not to the end. `status` is 0 when no answer was begun. */
   failed(reason: string, message: string, status: number): void {
-    this.#end('request.failed', { decision: 'allow', status_code: status, reason, block_reason: message });
+    this.#end('request.failed', { decision: 'allow', status, blocked: false, reason, hint: message });
   }
 
   /** Not terminal: a refusal follows. */
   leaked(leaks: readonly Leak[]): void {
     for (const { secret, place, encoding, reason } of leaks) {
-      emitNetwork(this.#context, 'secret.leak', {
-        ...this.#facts(),
+      this.#emit('secret.leak', {
         decision: 'deny',
+        status: 0,
         blocked: true,
         reason: 'secret-leak',
-        block_reason: `a placeholder or value of ${secret} in ${place} (${encoding}, ${reason})`,
+        hint: `a placeholder or value of ${secret} in ${place} (${encoding}, ${reason})`,
         secrets: [secret],
       });
     }
@@ -80,39 +94,52 @@ export class Trace {
   /** Not terminal: a placeholder goes out as it is. `secret` is null where nobody's is known. */
   left(secret: string | null, place: string): void {
     const secrets = secret === null ? [] : [secret];
-    emitNetwork(this.#context, 'secret.left', {
-      ...this.#facts(),
+    this.#emit('secret.left', {
       decision: 'allow',
+      status: 0,
+      blocked: false,
       reason: place,
+      hint: null,
       secrets,
     });
   }
 
-  #end(type: Terminal, more: Partial<NetworkEvent> & Pick<NetworkEvent, 'decision'>): void {
+  #end(type: Terminal, said: Said): void {
     if (this.#ended) return;
     this.#ended = true;
-    emitNetwork(this.#context, type, { ...this.#facts(), ...more });
+    this.#emit(type, said);
   }
 
-  #facts(): Omit<NetworkEvent, 'decision' | 'blocked' | 'reason' | 'status_code'> {
+  #emit(type: EventType, said: Said): void {
+    const event = this.#event(said);
+    const network = said.hint === null ? event : { ...event, block_reason: said.hint };
+    this.#context.emit({ type, sandbox: this.#context.sandbox, network });
+  }
+
+  /** One literal: this runs for every request, and putting it together from parts costs more than all the rest. */
+  #event({ decision, status, blocked, reason, rule, secrets }: Said): NetworkEvent {
     const { head } = this.#exchange.request;
+    const { bytes } = this.#exchange;
     const { authority } = head;
-    const { rule = null, secrets = [], destination } = this.#known;
     return {
       layer: head.upgrade === 'websocket' ? 'websocket' : 'http',
+      decision,
       flow: this.#flow.id,
       request: this.#id,
       method: head.method,
       url: `${authority.scheme}://${authorityText(authority)}${head.path}`,
       host: hostText(authority.host),
       port: authority.port,
-      request_bytes: this.#exchange.bytes.received,
-      response_bytes: this.#exchange.bytes.sent,
+      status_code: status,
+      request_bytes: bytes.received,
+      response_bytes: bytes.sent,
       duration_ms: Math.round(this.#context.clock.monotonic() - this.#startedMs),
-      rule,
-      destination: destination === undefined ? null : endpointText(destination),
+      blocked,
+      reason,
+      rule: rule === undefined ? this.#rule : rule,
+      destination: this.#destination === null ? null : endpointText(this.#destination),
       protocol: VERSIONS[head.version],
-      secrets,
+      secrets: secrets ?? this.#secrets,
       generation: this.#generation,
     };
   }

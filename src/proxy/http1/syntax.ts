@@ -36,8 +36,10 @@ export function targetEnd(text: string, at: number): number {
 }
 
 function classEnd(text: string, at: number, mask: number): number {
+  const { length } = text;
   let i = at;
-  while (((CLASS[text.charCodeAt(i)] ?? 0) & mask) !== 0) i++;
+  // Within the text: what lies behind it (NaN) is no index, and asking for it would slow down every other look-up.
+  while (i < length && ((CLASS[text.charCodeAt(i)] ?? 0) & mask) !== 0) i++;
   return i;
 }
 
