@@ -1,4 +1,5 @@
 /** What the gateway holds of one sandbox (shell: one timer). */
+import { setMaxListeners } from 'node:events';
 import type { SandboxId } from '../net/flow.js';
 import type { Vestibule } from '../net/vestibule/index.js';
 import type { Limits } from '../proxy/limits/limits.js';
@@ -24,6 +25,8 @@ export class Tenant {
     this.id = id;
     this.secrets = secrets;
     this.limits = limits;
+    // Every flow and request of the sandbox listens; Node would warn of a leak at the eleventh.
+    setMaxListeners(0, this.closing.signal);
   }
 
   settle(vestibule: Vestibule, packets: RefusedPackets): void {

@@ -4,17 +4,19 @@
  * decide → script → decide again → substitute → dial by the decided name (each address is a question) → verify →
  * answer through redaction → one event. Nothing else in the gateway sends a request.
  */
+import type { Duplex } from 'node:stream';
 import { authorityText } from '../core/authority.js';
 import { errorCode, GatewayError } from '../core/errors.js';
 import { firstHeader } from '../core/headers.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
+import type { Denial, PolicyScript } from '../policy/hooks.js';
 import type { Allow, Verdict } from '../policy/question.js';
 import type { Leak } from '../secrets/scan.js';
 import { type Departing, substitute } from '../secrets/substitute.js';
 import { type Guarded, guardBody } from './body-guard.js';
 import type { Gate, ProxyContext } from './context.js';
-import type { Exchange, RequestHead, UpstreamAnswer } from './exchange.js';
+import type { Answer, Exchange, Request, RequestHead, UpstreamAnswer } from './exchange.js';
 import {
   type Refusal,
   refusalAnswer,
@@ -27,7 +29,10 @@ import {
   refusalOfVerdict,
 } from './refusal.js';
 import { answerFor, askForPlain, limitContent } from './response.js';
-import type { ScriptAnswer } from './script.js';
+import { askAnswer } from './scripted/ask-answer.js';
+import { askRequest, readableBack } from './scripted/ask-request.js';
+import { factsOf } from './scripted/facts.js';
+import { relayMessages } from './scripted/relay-messages.js';
 import { Trace } from './trace.js';
 import { splice } from './tunnel.js';
 
@@ -49,6 +54,8 @@ export async function serve(exchange: Exchange, flow: Flow, context: ProxyContex
 interface Departure {
   readonly kind: 'departs';
   readonly head: RequestHead;
+  /** Who is asked about what comes back. */
+  readonly script: PolicyScript | null;
   readonly verdict: Allow;
   readonly substitution: Departing;
   readonly guarded: Guarded;
@@ -56,49 +63,47 @@ interface Departure {
 
 type Judged =
   | { readonly kind: 'refused'; readonly refusal: Refusal; readonly leaks: readonly Leak[] }
-  | { readonly kind: 'answered'; readonly answer: Extract<ScriptAnswer, { kind: 'respond' }> }
+  | { readonly kind: 'answered'; readonly answer: Answer }
   | Departure;
 
 /** decide → script → decide again → substitute. Nothing has left yet. */
 async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Promise<Judged> {
   if (!context.limits.admitRequest()) return refused(refusalOfRate(exchange.request.head.authority));
-  const scripted = await decideAndScript(exchange.request.head, gate, context);
+  const scripted = await decideAndScript(exchange.request, gate, context.script);
   if (scripted.kind !== 'allowed') return scripted;
-  const { head, verdict } = scripted;
+  const { request, verdict, script } = scripted;
+  const { head } = request;
   if (isDnsMessage(head)) return refused(refusalOfDns(head.authority));
   const substitution = substitute(gate.secrets, { ...head, inScope: verdict.secrets });
   if (!substitution.ok) return refused(refusalOfLeak(substitution.leaks, head.authority), substitution.leaks);
   if (substitution.used.length > 0 && context.recordBlocked())
     return refused(refusalOfRecord(head.authority));
-  const guarded = await guardBody(exchange.request, gate.secrets, substitution);
+  const guarded = await guardBody(request, gate.secrets, substitution);
   const leak = guarded.leak();
   if (leak !== null) return refused(refusalOfLeak([leak], head.authority), [leak]);
-  return { kind: 'departs', head, verdict, substitution, guarded };
+  return { kind: 'departs', head, script, verdict, substitution, guarded };
 }
 
 type Scripted =
-  | { readonly kind: 'allowed'; readonly head: RequestHead; readonly verdict: Allow }
+  | {
+      readonly kind: 'allowed';
+      readonly request: Request;
+      readonly verdict: Allow;
+      readonly script: PolicyScript | null;
+    }
   | Exclude<Judged, Departure>;
 
-async function decideAndScript(head: RequestHead, gate: Gate, context: ProxyContext): Promise<Scripted> {
-  const verdict = decideRequest(head, gate);
-  if (!verdict.allow) return refused(refusalOfVerdict(verdict, head.authority));
-  if (context.script === null) return { kind: 'allowed', head, verdict };
-  const answer = await context.script.onRequest(head);
-  switch (answer.kind) {
-    case 'allow':
-      return { kind: 'allowed', head, verdict };
-    case 'deny':
-      return refused(refusalOfScript(answer.reason, head.authority));
-    case 'respond':
-      return { kind: 'answered', answer };
-    case 'rewrite': {
-      const rewritten = { ...head, path: answer.path, headers: answer.headers };
-      const again = decideRequest(rewritten, gate);
-      if (!again.allow) return refused(refusalOfVerdict(again, head.authority));
-      return { kind: 'allowed', head: rewritten, verdict: again };
-    }
-  }
+async function decideAndScript(request: Request, gate: Gate, script: PolicyScript | null): Promise<Scripted> {
+  const { authority } = request.head;
+  const verdict = decideRequest(request.head, gate);
+  if (!verdict.allow) return refused(refusalOfVerdict(verdict, authority));
+  if (script === null) return { kind: 'allowed', request, verdict, script };
+  const asked = await askRequest(request, verdict, script);
+  if (asked.kind === 'refused') return refused(asked.refusal);
+  if (asked.kind === 'answered') return asked;
+  const again = asked.kind === 'rewritten' ? decideRequest(asked.request.head, gate) : verdict;
+  if (!again.allow) return refused(refusalOfVerdict(again, authority));
+  return { kind: 'allowed', request: readableBack(asked.request, script, again), verdict: again, script };
 }
 
 function decideRequest({ authority, method, path }: RequestHead, { policy }: Gate): Verdict {
@@ -127,7 +132,7 @@ interface Relay extends Omit<Departure, 'kind'> {
 
 /** dial → verify → send → answer through redaction → one event. */
 async function relay(relay: Relay): Promise<void> {
-  const { exchange, trace, gate, context, head, verdict, substitution, guarded } = relay;
+  const { exchange, trace, gate, head, verdict, substitution, guarded } = relay;
   trace.note({ rule: verdict.rule, secrets: substitution.used });
   for (const { secret, place } of substitution.left) trace.left(secret, place);
   let answer: UpstreamAnswer;
@@ -138,20 +143,21 @@ async function relay(relay: Relay): Promise<void> {
     if (leak === null) throw error;
     return await refuse(exchange, trace, refusalOfLeak([leak], head.authority), [leak]);
   }
-  trace.note({ destination: answer.dialled });
   const redacted = limitContent(
     answerFor(answer, head.method, gate.secrets, substitution.redact),
     gate.policy?.limits.maxResponseBodyBytes ?? null,
   );
-  if (answer.upgraded !== null) {
-    const raw = exchange.upgrade(redacted.head.headers);
-    raw.on('error', () => undefined);
-    await splice(raw, answer.upgraded, context.closing);
-    return trace.done(101);
+  const asked = await askAnswer(redacted, relay);
+  if (asked.kind === 'denied') {
+    answer.upgraded?.destroy();
+    return await refuse(exchange, trace, refusalOfScript(asked.denial, head.authority), []);
   }
+  if (answer.upgraded !== null) return await upgrade(relay, asked.answer, answer.upgraded);
   try {
-    await exchange.respond(redacted);
+    await exchange.respond(asked.answer);
   } catch (error) {
+    const denial = asked.denial();
+    if (denial !== null) return trace.refused(cutOff(denial, head, answer.head.status));
     const leak = guarded.leak();
     if (leak !== null) trace.leaked([leak]);
     return trace.failed(errorCode(error), 'the answer did not reach its end', answer.head.status);
@@ -159,7 +165,36 @@ async function relay(relay: Relay): Promise<void> {
   trace.done(answer.head.status);
 }
 
-function depart({ exchange, gate, context, head, substitution, guarded }: Relay): Promise<UpstreamAnswer> {
+/** Raw bytes both ways from here on, or messages that a script listens to. */
+async function upgrade(relay: Relay, answer: Answer, upstream: Duplex): Promise<void> {
+  const { exchange, trace, context, head, script } = relay;
+  const sandbox = exchange.upgrade(answer.head.headers);
+  sandbox.on('error', () => undefined);
+  const hook = script?.onMessage ?? null;
+  if (hook === null) {
+    await splice(sandbox, upstream, context.closing);
+    return trace.done(101);
+  }
+  const request = factsOf(head);
+  const denial = await relayMessages({ sandbox, upstream, hook, request, signal: context.closing });
+  if (denial === null) trace.done(101);
+  else trace.refused(cutOff(denial, head, 101));
+}
+
+/** The refusal of what had begun with `status`. */
+function cutOff(denial: Denial, { authority }: RequestHead, status: number): Refusal {
+  return { ...refusalOfScript(denial, authority), status };
+}
+
+function depart({
+  exchange,
+  trace,
+  gate,
+  context,
+  head,
+  substitution,
+  guarded,
+}: Relay): Promise<UpstreamAnswer> {
   const { policy } = gate;
   const { authority } = head;
   const outbound = {
@@ -179,6 +214,7 @@ function depart({ exchange, gate, context, head, substitution, guarded }: Relay)
     outbound,
     decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
     routes: policy?.proxy ?? null,
+    onDialled: destination => trace.note({ destination }),
     pin: authority.host.kind === 'name' ? (policy?.addHosts.get(authority.host.name) ?? null) : null,
   } satisfies Parameters<ProxyContext['upstream']['send']>[0];
   const headMs = policy?.limits.upstreamHeadMs ?? null;
@@ -217,15 +253,9 @@ async function refuse(
   trace.refused(refusal);
 }
 
-async function answerOfScript(
-  exchange: Exchange,
-  trace: Trace,
-  { status, headers, body }: Extract<ScriptAnswer, { kind: 'respond' }>,
-): Promise<void> {
-  const framing = { kind: 'length', bytes: body.length } as const;
-  const head = { status, reason: '', headers, framing, version: '1.1' } as const;
-  await respondOrAbort(exchange, { head, body, trailers: () => [] });
-  trace.done(status);
+async function answerOfScript(exchange: Exchange, trace: Trace, answer: Answer): Promise<void> {
+  await respondOrAbort(exchange, answer);
+  trace.done(answer.head.status);
 }
 
 /** A verdict on an address is a refusal; everything else is a failure, told in as much as is ours to tell. */

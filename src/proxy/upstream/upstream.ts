@@ -42,6 +42,8 @@ export interface UpstreamRequest {
   readonly pin: Pin | null;
   /** The operator's proxies, of the same policy; absent or null: everything is dialled directly. */
   readonly routes?: ProxyRoutes | null;
+  /** Told where the request is about to be written, before a byte of it is: an answer may never come. */
+  readonly onDialled?: (endpoint: Endpoint) => void;
 }
 
 export interface TunnelRequest {
@@ -122,6 +124,7 @@ class PooledUpstream implements Upstream {
       // A second attempt goes over a new connection, whose addresses are asked about again.
       const reused = attempt === 0 ? this.#pool.take(key, this.#clock.monotonic()) : null;
       const entry = reused ?? (await this.#open(request, key, signal));
+      request.onDialled?.(entry.dialled);
       try {
         return await this.#exchange(entry, outbound, signal);
       } catch (error) {
