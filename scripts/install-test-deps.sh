@@ -8,6 +8,8 @@ packages=(
   ca-certificates openssl
   curl wget git
   python3 python3-requests python3-httpx python3-h2
+  nginx-light apache2-bin haproxy squid
+  slowhttptest nghttp2-client iodine dns2tcp
 )
 
 missing=()
