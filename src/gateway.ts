@@ -3,6 +3,7 @@
  * the run's key and identity, and owns what is open).
  */
 import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
 import { parseAddress } from './core/address.js';
 import { type Clock, systemClock } from './core/clock.js';
 import { GatewayError } from './core/errors.js';
@@ -261,7 +262,11 @@ export class Gateway implements AsyncDisposable {
 
   async #run(sandbox: SandboxId, { cell }: Vestibule, spec: CommandSpec): Promise<RunningCommand> {
     const started = this.#clock.monotonic();
-    const running = await startCommand(cell, { ...spec, searchDomains: this.#policy.dns.searchDomains });
+    const running = await startCommand(cell, {
+      ...spec,
+      hide: [...spec.hide, ...secretFiles(this.#policy)],
+      searchDomains: this.#policy.dns.searchDomains,
+    });
     const tenant = this.#open.get(sandbox);
     tenant?.commands.add(running);
     const exec = { command: spec.argv, exit_code: null, duration_ms: 0 };
@@ -360,6 +365,11 @@ const EVENTS_CLOSE_MS = 5_000;
 
 function pacedFlow(flow: Flow, limits: Limits): Flow {
   return { ...flow, accept: () => limits.pace(flow.accept()), refuse: () => flow.refuse() };
+}
+
+/** Where values are read from: the sandbox, which has the caller's rights, could read them too. */
+function secretFiles({ secrets }: Policy): readonly string[] {
+  return secrets.flatMap(({ valueFrom }) => (valueFrom.kind === 'file' ? [resolve(valueFrom.path)] : []));
 }
 
 function isGate(address: string): boolean {

@@ -61,7 +61,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
     });
     const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
-    return await runCommand(sandbox, flags, argv, paths.hidden);
+    return await runCommand(sandbox, flags, argv, [...paths.hidden, ...ownFiles(flags)]);
   } catch (error) {
     io.stderr(`sallyport: ${explain(error)}\n`);
     return exitCodeOf(error);
@@ -70,6 +70,12 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     const summary = narrator.summary();
     if (summary !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${summary}\n`);
   }
+}
+
+/** The evidence, wherever it lies: a sandbox that could write it could tell another story. */
+function ownFiles({ eventLog }: RunFlags): readonly string[] {
+  const isFile = eventLog !== undefined && eventLog !== '-' && !eventLog.startsWith('/dev/');
+  return isFile ? [resolve(eventLog)] : [];
 }
 
 async function policyLayers(

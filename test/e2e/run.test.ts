@@ -1,6 +1,6 @@
 /** The main job on real traffic: real curl in a real namespace, through the built command line. */
 import type { Event } from '../../src/events/event.js';
-import { Workplace } from '../support/cli.js';
+import { type CliOptions, Workplace } from '../support/cli.js';
 import { makeTestCa } from '../support/tls.js';
 import { startUpstream, type Upstream } from '../support/upstream.js';
 
@@ -30,8 +30,15 @@ afterAll(async () => {
 });
 beforeEach(() => upstream.clear());
 
-const sh = (script: string, options = {}) =>
-  place.sallyport(['run', ...flags, '--', 'sh', '-c', script], { env: { TOKEN }, events: true, ...options });
+const sh = (
+  script: string,
+  { args = [], ...options }: CliOptions & { readonly args?: readonly string[] } = {},
+) =>
+  place.sallyport(['run', ...flags, ...args, '--', 'sh', '-c', script], {
+    env: { TOKEN },
+    events: true,
+    ...options,
+  });
 const types = (events: readonly Event[]): string[] => events.map(event => event.type);
 
 test('the upstream gets the value, the sandbox holds a placeholder, the log has neither', async () => {
@@ -96,4 +103,20 @@ test.each([
   expect(finished.stderr).toMatch(message);
   expect(finished.code).toBe(code);
   expect(finished.stderr).not.toMatch(/\n {4}at /);
+});
+
+test('the event log and the file of a secret lie in the working directory, and the sandbox sees neither', async () => {
+  place.file('token', 'value-of-the-file-9f8e7d');
+  const policy = place.file(
+    'policy.yaml',
+    `secrets: { FILED: { hosts: [${NAME}], value_from: { file: ${place.dir}/token } } }`,
+  );
+  const { stdout, events } = await sh(
+    `cat token events.jsonl; echo forged >> events.jsonl; echo "[$FILED]"`,
+    {
+      args: ['--policy', policy],
+    },
+  );
+  expect(stdout).toMatch(/^\[GWPH_[0-9a-f]{32}\]\n$/);
+  expect(types(events)[0]).toBe('gateway.started');
 });
