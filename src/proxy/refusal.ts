@@ -4,6 +4,7 @@
  */
 import { type Authority, authorityText } from '../core/authority.js';
 import { errorCode, type GatewayErrorCode } from '../core/errors.js';
+import type { BodyOmitted, Denial } from '../policy/hooks.js';
 import type { Deny } from '../policy/question.js';
 import type { Leak } from '../secrets/scan.js';
 import type { Answer } from './exchange.js';
@@ -24,6 +25,8 @@ export interface Refusal {
   readonly rule: string | null;
   readonly host: string;
   readonly hint: string;
+  /** What the event says in place of `hint`: not for the sandbox. */
+  readonly detail?: string;
 }
 
 const HOST_REASONS: ReadonlySet<string> = new Set(['no-policy', 'no-rule', 'port-not-allowed']);
@@ -54,9 +57,32 @@ export function refusalOfLeak(leaks: readonly Leak[], authority: Authority): Ref
   };
 }
 
-export function refusalOfScript(reason: string, authority: Authority): Refusal {
-  const host = authorityText(authority);
-  return { status: 403, error: 'ErrBlocked', reason: 'script', rule: 'policy_script', host, hint: reason };
+/** The script's own sentence is for the sandbox too; what went wrong in a script is for the operator alone. */
+export function refusalOfScript({ code, reason }: Denial, authority: Authority): Refusal {
+  const own = code === 'script';
+  return {
+    status: 403,
+    error: 'ErrBlocked',
+    reason: code,
+    rule: 'policy_script',
+    host: authorityText(authority),
+    hint: own ? reason : 'the policy script gave no answer that counts',
+    ...(!own && { detail: reason }),
+  };
+}
+
+const UNSEEN: Readonly<Record<BodyOmitted, readonly [status: number, why: string]>> = {
+  'too-long': [413, 'is longer than script_body of its rule allows'],
+  'not-text': [415, 'is not UTF-8'],
+  coded: [415, 'is coded (Content-Encoding)'],
+  stream: [415, 'is a stream'],
+};
+
+/** A content that the rule has the script read, and that cannot be shown to it. */
+export function refusalOfContent(omitted: BodyOmitted, authority: Authority): Refusal {
+  const [status, why] = UNSEEN[omitted];
+  const hint = `the policy script is to read the content, and it ${why}`;
+  return { ...refusalOf('script-body', hint, authority), status, rule: 'policy_script' };
 }
 
 export function refusalOfDns(authority: Authority): Refusal {
