@@ -75,12 +75,16 @@ test('a port that no rule names is refused at once, and the upstream hears nothi
   expectInvariants(events);
 });
 
-test('bytes that are not HTTP, on a port where only HTTP may pass, are reset', async () => {
-  const { stdout, events } = await stage.sh(
-    `${python(SIX, 80, 's.sendall(b"\\x00\\x01raw"); print(f.read())')} 2>&1 | tail -1`,
-  );
-  expect(stdout).toContain('ConnectionResetError');
-  expect(facts(events, 'flow.refused')).toMatchObject([{ reason: 'not-inspectable', host: SIX, port: 80 }]);
+test('bytes that are not HTTP, where only HTTP may pass, are reset, or on port 80 told so in words', async () => {
+  const send = (port: number): string =>
+    `${python(SIX, port, 's.sendall(b"\\x00\\x01raw"); print(f.read())')} 2>&1 | tail -1`;
+  const { stdout, events } = await stage.sh(`${send(443)}; ${send(80)}`);
+  expect(stdout).toMatch(/ConnectionResetError[\s\S]*HTTP\/1\.1 400 .*bad-request-line/);
+  expect(facts(events, 'flow.refused')).toMatchObject([{ reason: 'not-inspectable', host: SIX, port: 443 }]);
+  expect(facts(events, 'request.refused')).toMatchObject([
+    { reason: 'bad-request-line', host: SIX, port: 80 },
+  ]);
+  expectInvariants(events);
 });
 
 test('a name has an IPv6 address in the sandbox, and may have one outside', async () => {
