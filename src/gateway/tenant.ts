@@ -26,7 +26,7 @@ export class Tenant {
     this.secrets = secrets;
     this.limits = limits;
     // Every flow and request of the sandbox listens; Node would warn of a leak at the eleventh.
-    setMaxListeners(0, this.closing.signal);
+    setMaxListeners(Number.POSITIVE_INFINITY, this.closing.signal);
   }
 
   settle(vestibule: Vestibule, packets: RefusedPackets): void {
