@@ -1,0 +1,49 @@
+/** The command line of the bench. */
+import { parseArgs } from 'node:util';
+
+export interface BenchOptions {
+  readonly quick: boolean;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly bigBytes: number;
+  /** First visits in one round. */
+  readonly visits: number;
+  /** Names of cells and of columns to keep; null: all. */
+  readonly cells: ReadonlySet<string> | null;
+  readonly columns: ReadonlySet<string> | null;
+  readonly memory: boolean;
+  readonly port: number;
+}
+
+const MIB = 1 << 20;
+
+/** Exits with the usage on a flag that it does not know. */
+export function readOptions(argv: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      quick: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
+      mib: { type: 'string' },
+      cells: { type: 'string' },
+      peers: { type: 'string' },
+      'no-memory': { type: 'boolean', default: false },
+      port: { type: 'string', default: '18440' },
+    },
+  });
+  const { quick } = values;
+  const list = (text: string | undefined): ReadonlySet<string> | null =>
+    text === undefined ? null : new Set(text.split(','));
+  return {
+    quick,
+    rounds: Number(values.rounds ?? (quick ? 1 : 5)),
+    seconds: Number(values.seconds ?? (quick ? 0.5 : 3)),
+    bigBytes: Number(values.mib ?? (quick ? 64 : 1024)) * MIB,
+    visits: quick ? 10 : 50,
+    cells: list(values.cells),
+    columns: list(values.peers),
+    memory: !quick && !values['no-memory'],
+    port: Number(values.port),
+  };
+}

@@ -1,0 +1,119 @@
+/** The peers that are libraries: mitmproxy by an addon, the two of npm by a script, each told where the upstream is. */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { listening, start, stop } from '../child.js';
+import { familyOf, pinned } from '../machine.js';
+import type { Peer, Running, Setting } from './peer.js';
+
+/** What `install.sh` puts there. */
+const INSTALLED = '.cache/bench';
+
+interface Recipe {
+  readonly name: string;
+  readonly offset: number;
+  /** Relative to the installed folder: there if it is installed. */
+  readonly proof: string;
+  argv(setting: Setting, home: string, port: number): readonly string[];
+  /** PEM of what signs its certificates. */
+  ca(setting: Setting, home: string): string;
+}
+
+const RECIPES: readonly Recipe[] = [
+  {
+    name: 'mitmproxy',
+    offset: 30,
+    proof: 'mitmproxy/bin/mitmdump',
+    argv: ({ root, shop }, home, port) => {
+      writeFileSync(
+        join(home, 'addon.py'),
+        "def server_connect(data):\n    data.server.address = ('127.0.0.1', data.server.address[1])\n",
+      );
+      const options = [
+        `ssl_verify_upstream_trusted_ca=${shop.upstreamCa}`,
+        'connection_strategy=lazy',
+        'stream_large_bodies=1m',
+        'flow_detail=0',
+      ];
+      const mitmdump = join(root, INSTALLED, 'mitmproxy/bin/mitmdump');
+      const set = options.flatMap(option => ['--set', option]);
+      return [
+        mitmdump,
+        '--quiet',
+        '--listen-host',
+        '127.0.0.1',
+        '--listen-port',
+        `${port}`,
+        '-s',
+        join(home, 'addon.py'),
+        '--set',
+        `confdir=${home}`,
+        ...set,
+      ];
+    },
+    ca: (_, home) => join(home, 'mitmproxy-ca-cert.pem'),
+  },
+  {
+    name: 'mockttp',
+    offset: 40,
+    proof: 'npm/node_modules/mockttp/package.json',
+    argv: ({ root, shop }, _, port) => [
+      process.execPath,
+      join(root, 'bench/peers/mockttp.mjs'),
+      join(root, INSTALLED, 'npm'),
+      `${port}`,
+      shop.peerCa,
+      shop.peerKey,
+      shop.upstreamCa,
+    ],
+    ca: ({ shop }) => shop.peerCa,
+  },
+  {
+    name: 'http-mitm-proxy',
+    offset: 50,
+    proof: 'npm/node_modules/http-mitm-proxy/package.json',
+    argv: ({ root, shop }, home, port) => [
+      process.execPath,
+      join(root, 'bench/peers/http-mitm-proxy.mjs'),
+      join(root, INSTALLED, 'npm'),
+      `${port}`,
+      home,
+      shop.upstreamCa,
+    ],
+    ca: (_, home) => join(home, 'certs/ca.pem'),
+  },
+];
+
+export const scripted: readonly Peer[] = RECIPES.map(recipe => ({
+  name: recipe.name,
+  columns: [recipe.name],
+  slow: true,
+  missing: root => (existsSync(join(root, INSTALLED, recipe.proof)) ? null : 'not installed'),
+  start: setting => startScripted(recipe, setting),
+}));
+
+async function startScripted(recipe: Recipe, setting: Setting): Promise<Running> {
+  const { shop, agent, measured, port } = setting;
+  const home = join(shop.dir, recipe.name);
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { recursive: true });
+  const own = port + recipe.offset;
+  const child = start(
+    pinned(measured, recipe.argv(setting, home, own)),
+    join(shop.dir, `${recipe.name}.log`),
+  );
+  await listening(own);
+  const route = {
+    via: 'connect',
+    address: '127.0.0.1',
+    port: own,
+    filesPort: port,
+    sinkPort: port + 1,
+    ca: recipe.ca(setting, home),
+  } as const;
+  return {
+    agent,
+    routes: new Map([[recipe.name, route]]),
+    pids: () => familyOf(child.pid ?? 0),
+    stop: () => stop(child),
+  };
+}

@@ -1,0 +1,80 @@
+/** Where a run keeps its files, and what it makes there: certificates, contents (shell: files, openssl). */
+import { execFileSync } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { makePattern, PERIOD } from './load/pattern.js';
+
+export interface Workshop {
+  readonly dir: string;
+  readonly www: string;
+  /** Signs the upstream's certificate. */
+  readonly upstreamCa: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Signs what the peers mint; squid wants key and certificate in one file. */
+  readonly peerCa: string;
+  readonly peerKey: string;
+  readonly peerBoth: string;
+}
+
+export function openWorkshop(dir: string, bigBytes: number): Workshop {
+  const file = (name: string): string => join(dir, name);
+  const shop: Workshop = {
+    dir,
+    www: file('www'),
+    upstreamCa: file('upstream-ca.pem'),
+    cert: file('upstream.pem'),
+    key: file('upstream.key'),
+    peerCa: file('peer-ca.pem'),
+    peerKey: file('peer-ca.key'),
+    peerBoth: file('peer-ca-both.pem'),
+  };
+  mkdirSync(shop.www, { recursive: true });
+  if (!existsSync(shop.peerBoth)) makeCertificates(shop);
+  makeContents(shop, bigBytes);
+  return shop;
+}
+
+const P256 = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+const NAMES = 'subjectAltName=DNS:bench.test,DNS:*.bench.test,IP:127.0.0.1';
+
+function makeCertificates({ dir, upstreamCa, cert, key, peerCa, peerKey, peerBoth }: Workshop): void {
+  const openssl = (...args: readonly string[]): Buffer => execFileSync('openssl', args, { stdio: 'pipe' });
+  const caKey = join(dir, 'upstream-ca.key');
+  const authority = (name: string, keyFile: string, out: string): Buffer =>
+    openssl('req', '-x509', ...P256, '-days', '30', '-subj', `/CN=${name}`, '-keyout', keyFile, '-out', out,
+      '-addext', 'keyUsage=critical,keyCertSign,cRLSign'); // biome-ignore format: one command
+  authority('bench upstream CA', caKey, upstreamCa);
+  authority('bench peer CA', peerKey, peerCa);
+  const request = join(dir, 'upstream.csr');
+  openssl('req', ...P256, '-subj', '/CN=bench.test', '-addext', NAMES, '-keyout', key, '-out', request);
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    request,
+    '-CA',
+    upstreamCa,
+    '-CAkey',
+    caKey,
+    '-CAcreateserial',
+    '-days',
+    '30',
+    '-copy_extensions',
+    'copy',
+    '-out',
+    cert,
+  );
+  writeFileSync(peerBoth, execFileSync('cat', [peerKey, peerCa]), { mode: 0o600 });
+}
+
+function makeContents({ www }: Workshop, bigBytes: number): void {
+  const pattern = makePattern();
+  writeFileSync(join(www, '1k'), pattern.subarray(0, 1024));
+  writeFileSync(join(www, '1m'), pattern);
+  const big = join(www, 'big');
+  if (existsSync(big) && statSync(big).size === bigBytes) return;
+  const descriptor = openSync(big, 'w');
+  for (let at = 0; at < bigBytes; at += PERIOD) writeSync(descriptor, pattern);
+  closeSync(descriptor);
+}
