@@ -97,7 +97,7 @@ export class FrameReader {
 function readFrame(
   bytes: Uint8Array,
   { masked, maxPayload }: FrameOptions,
-): Result<Frame | null, FrameFault> {
+): Result<Frame | number, FrameFault> {
   const [first, second] = bytes;
   if (first === undefined) return ok(1);
   if ((first & 0x70) !== 0) return err('reserved-bits');
@@ -146,7 +146,8 @@ function readLength(
 }
 
 function unmasked(raw: Uint8Array, maskAt: number, from: number): Uint8Array {
-  const payload = raw.slice(from);
+  // Not `raw.slice`: a Buffer's is a view, and `raw` would lose its mask.
+  const payload = Uint8Array.prototype.slice.call(raw, from);
   for (let i = 0; i < payload.length; i++) payload[i] = (payload[i] ?? 0) ^ (raw[maskAt + (i & 3)] ?? 0);
   return payload;
 }
