@@ -71,7 +71,7 @@ function homeArgs({ spec, plan }: BwrapInput): readonly string[] {
 }
 
 /** An empty folder over a folder, a file that cannot be opened over a file or a socket. */
-function maskArgs({ spec, plan, host, sockets }: BwrapInput): readonly string[] {
+function maskArgs({ spec, plan, host, sockets, identity }: BwrapInput): readonly string[] {
   const granted = new Set(
     realPaths(
       spec.binds.map(({ source }) => source),
@@ -81,11 +81,22 @@ function maskArgs({ spec, plan, host, sockets }: BwrapInput): readonly string[] 
   const reachable = realPaths(sockets, host).filter(
     path => host.kind(path) === 'socket' && !granted.has(path),
   );
-  const hidden = [...realPaths(spec.hide, host), ...reachable];
-  return hidden.flatMap(path => {
+  const all = [...realPaths(spec.hide, host), ...reachable];
+  const hidden = new Set(identity === null ? all : all.map(path => maskableOf(path, host)));
+  return [...hidden].flatMap(path => {
     const mask = host.kind(path) === 'directory' ? ['--tmpfs'] : ['--ro-bind', '/dev/null'];
     return imagesOf(path, plan).flatMap(image => [...mask, image]);
   });
+}
+
+/**
+ * The path, or the first folder on the way to it that bubblewrap cannot enter either: a mount below it would fail, and
+ * with it every command. Another user's private folder, to root in a user namespace.
+ */
+function maskableOf(path: string, host: HostFiles): string {
+  const names = path.split('/').slice(1, -1);
+  const folders = names.map((_name, at) => `/${names.slice(0, at + 1).join('/')}`);
+  return folders.find(folder => !host.mayEnter(folder)) ?? path;
 }
 
 /**

@@ -1,5 +1,14 @@
 /** The host's files, asked by system calls (shell). */
-import { accessSync, constants, lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  lstatSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import type { HostFiles } from './mounts.js';
 
 /** An answer of "nothing there" includes "not for us to see": the sandbox has no more rights than we have. */
@@ -12,7 +21,15 @@ export const hostFiles: HostFiles = {
       accessSync(path, constants.X_OK);
       return true;
     }) ?? false,
+  mayEnter: folder => orNull(() => isEnterable(statSync(folder))) ?? false,
 };
+
+/** Root is an ordinary user here: a user namespace gives it no power over what belongs to others. */
+function isEnterable({ uid, gid, mode }: Stats): boolean {
+  if (uid === process.geteuid?.()) return true;
+  const ours = gid === process.getegid?.() || process.getgroups?.().includes(gid) === true;
+  return (mode & (ours ? 0o010 : 0o001)) !== 0;
+}
 
 /** The text of a file of the host, or null. */
 export function readHostText(path: string): string | null {

@@ -16,6 +16,8 @@ export interface HostFiles {
   kind(path: string): 'directory' | 'symlink' | 'socket' | 'file' | null;
   readlink(path: string): string;
   isExecutable(path: string): boolean;
+  /** Whether a process of our user, without capabilities, may look for names in this folder. */
+  mayEnter(folder: string): boolean;
 }
 
 export type Mount =

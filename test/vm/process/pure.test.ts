@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { coverable, emitArgs } from '../../../src/vm/process/bwrap.js';
+import { bwrapArgs, coverable, emitArgs } from '../../../src/vm/process/bwrap.js';
 import { emitNsswitch } from '../../../src/vm/process/etc.js';
 import { commandOf, parseStatus } from '../../../src/vm/process/family.js';
 import { findCommand } from '../../../src/vm/process/lookup.js';
@@ -39,6 +39,7 @@ function hostOf(tree: Readonly<Record<string, string>>): HostFiles {
     },
     readlink: path => entries.get(path)?.slice(3) ?? '',
     isExecutable: path => entries.get(resolve(path) ?? '') === 'exe',
+    mayEnter: folder => !folder.endsWith('/private'),
   };
 }
 
@@ -259,3 +260,27 @@ describe('exitOf says', () => {
     ],
   ] as const)('%s', (_name, outcome, want) => expect(exitOf(outcome)).toEqual(want));
 });
+
+test.each([
+  ['in a user namespace', { uid: 0, gid: 0 }, ['--tmpfs', '/srv/private']],
+  ['as real root', null, ['--ro-bind', '/dev/null', '/srv/private/deep/s']],
+])(
+  'a socket in a folder that only its owner may enter is masked where that can be done, %s',
+  (_how, identity, mask) => {
+    const host = hostOf({
+      '/srv': 'dir',
+      '/srv/private': 'dir',
+      '/srv/private/deep': 'dir',
+      '/srv/private/deep/s': 'socket',
+      '/srv/open': 'socket',
+    });
+    const spec = specOf(['true']);
+    const plan = planMounts({ ...spec, workdir: '/' }, '/root', host);
+    const sockets = ['/srv/private/deep/s', '/srv/open'];
+    const fds = { statusFd: 4, seccompFd: 5, firstFileFd: 6 };
+    const args = bwrapArgs({ spec, plan, host, identity, sockets, ...fds, covered: [] }).join(' ');
+    expect(args).toContain(mask.join(' '));
+    expect(args).toContain('--ro-bind /dev/null /srv/open');
+    if (identity !== null) expect(args).not.toContain('/srv/private/deep');
+  },
+);
