@@ -7,7 +7,8 @@ packages=(
   bubblewrap nftables iproute2 util-linux
   ca-certificates openssl
   curl wget git
-  python3 python3-requests python3-httpx python3-h2
+  python3 python3-requests python3-httpx python3-h2 python3-websockets
+  postgresql bsdutils bash
   nginx-light apache2-bin haproxy squid
   slowhttptest nghttp2-client iodine dns2tcp
 )
