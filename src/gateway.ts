@@ -13,7 +13,11 @@ import { createDnsRoom, type DnsRoom } from './dns/room.js';
 import { serveDnsTcp, serveDnsUdp } from './dns/serve.js';
 import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus } from './events/bus.js';
+import type { Emit } from './events/event.js';
 import type { Sink } from './events/feeder.js';
+import { refuseUnsafeProcess } from './gateway/safe-process.js';
+import { ScriptHost } from './gateway/scripts.js';
+import { secretsIn } from './gateway/secrets-in.js';
 import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
 import { ANY_PORT, openVestibule, type Vestibule } from './net/vestibule/index.js';
@@ -96,7 +100,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     valuesOf(policy, options),
     options.trust ?? loadTrust(options.upstreamCa ?? []),
   ]);
-  return new Gateway(options, policy, secrets, trust);
+  return new Gateway(options, policy, secrets, trust, await ScriptHost.open(policy.script));
 }
 
 async function valuesOf(
@@ -114,19 +118,6 @@ function compileLayers(layers: readonly PolicyDocument[], generation: number): P
   return compiled.value;
 }
 
-/** What would turn off the gateway's own checks, or open its memory, is no place to keep a secret in (threats C7). */
-function refuseUnsafeProcess(env: Environment): void {
-  const unsafe = [
-    env.NODE_TLS_REJECT_UNAUTHORIZED === '0'
-      ? 'NODE_TLS_REJECT_UNAUTHORIZED=0 turns off certificate checks'
-      : null,
-    /--inspect|--heapsnapshot|--report-on/.test(env.NODE_OPTIONS ?? '')
-      ? 'NODE_OPTIONS opens the memory of the gateway (--inspect, --heapsnapshot-*, --report-*)'
-      : null,
-  ].filter(problem => problem !== null);
-  if (unsafe.length > 0) throw new GatewayError('CONFIG_INVALID', `${unsafe.join('; ')}: unset it`);
-}
-
 /** Made by `createGateway`. */
 export class Gateway implements AsyncDisposable {
   readonly events: EventBus;
@@ -140,10 +131,20 @@ export class Gateway implements AsyncDisposable {
   #censor: SandboxSecrets;
   #policy: Policy;
   #secrets: SecretSet;
+  readonly #scripts: ScriptHost;
+  /** What was said of released sandboxes may still wait for its annotations. */
+  readonly #leaving = new Set<Promise<void>>();
   #requests = 0;
 
-  constructor(options: GatewayOptions, policy: Policy, secrets: SecretSet, trust: Trust) {
+  constructor(
+    options: GatewayOptions,
+    policy: Policy,
+    secrets: SecretSet,
+    trust: Trust,
+    scripts: ScriptHost,
+  ) {
     this.#options = options;
+    this.#scripts = scripts;
     this.#clock = options.clock ?? systemClock;
     this.#policy = policy;
     this.#secrets = secrets;
@@ -179,20 +180,25 @@ export class Gateway implements AsyncDisposable {
     const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets), limits);
     this.#open.set(id, tenant);
     const gate = (): Gate => ({ policy: this.#policy, secrets: tenant.secrets });
+    const redact = (text: string): string => redactAll(this.#censor, text);
+    const emit = tenant.annotate({ emit: this.events.emit, redact });
+    tenant.script = this.#scripts.forSandbox(id, null, emit, this.#clock);
     const context: ProxyContext = {
       sandbox: id,
       gate,
-      emit: this.events.emit,
+      emit,
       clock: this.#clock,
       ca: this.#options.ca,
       upstream: this.#upstream,
-      script: null,
+      get script() {
+        return tenant.script?.hooks ?? null;
+      },
       limits,
       recordBlocked: () => this.events.blocked,
       nextRequestId: () => `r-${++this.#requests}`,
       closing: tenant.closing.signal,
     };
-    const dns = this.#dnsRoom(id, gate);
+    const dns = this.#dnsRoom(tenant, emit, gate);
     return {
       id,
       dns,
@@ -202,11 +208,12 @@ export class Gateway implements AsyncDisposable {
     };
   }
 
-  #dnsRoom(sandbox: SandboxId, gate: () => Gate): DnsRoom {
+  #dnsRoom(tenant: Tenant, emit: Emit, gate: () => Gate): DnsRoom {
     return createDnsRoom({
-      sandbox,
+      sandbox: tenant.id,
+      approve: () => tenant.script?.hooks.onResolve ?? null,
       decide: question => decide(this.#policy, question),
-      emit: this.events.emit,
+      emit,
       clock: this.#clock,
       generation: () => this.#policy.generation,
       settings: () => this.#policy.dns,
@@ -306,12 +313,14 @@ export class Gateway implements AsyncDisposable {
     try {
       const policy = compileLayers(layers, this.#policy.generation + 1);
       const secrets = await valuesOf(policy, this.#options);
+      this.#scripts.use(await this.#scripts.load(policy.script));
       this.#policy = policy;
       this.#secrets = secrets;
       this.#censor = this.#store.forSandbox(CENSOR, secrets);
       for (const [id, tenant] of this.#open) {
         tenant.secrets = this.#store.forSandbox(id, secrets);
         tenant.limits.change(policy.limits);
+        tenant.script = this.#scripts.forSandbox(id, tenant.script, this.events.emit, this.#clock);
         await tenant.vestibule?.reloadPorts(portsOf(policy));
       }
       this.#announce();
@@ -333,10 +342,14 @@ export class Gateway implements AsyncDisposable {
   }
 
   #release(id: SandboxId): void {
-    this.#open.get(id)?.closing.abort();
+    const tenant = this.#open.get(id);
+    tenant?.closing.abort();
     this.#open.delete(id);
     this.#upstream.closeSandbox(id);
     this.#store.release(id);
+    const ended = tenant?.endScript() ?? Promise.resolve();
+    this.#leaving.add(ended);
+    void ended.then(() => this.#leaving.delete(ended));
   }
 
   async #closeSandbox(id: SandboxId): Promise<void> {
@@ -351,6 +364,8 @@ export class Gateway implements AsyncDisposable {
   async close(): Promise<void> {
     await Promise.all([...this.#open.keys()].map(id => this.#closeSandbox(id)));
     this.#upstream.close();
+    await Promise.all(this.#leaving);
+    await this.#scripts.close();
     this.events.emit({ type: 'gateway.closed', sandbox: null, gateway: { message: 'closed', detail: [] } });
     await this.events.close(AbortSignal.timeout(EVENTS_CLOSE_MS));
   }
@@ -379,12 +394,4 @@ function isGate(address: string): boolean {
 function portsOf(policy: Policy): readonly { from: number; to: number }[] {
   const ports = allowedPorts(policy);
   return ports === 'any' ? ANY_PORT : [...ports, { from: PROXY_PORT, to: PROXY_PORT }];
-}
-
-/** Names of the secrets whose placeholder or value stands in `text`. */
-function secretsIn(secrets: SandboxSecrets, text: string): readonly string[] {
-  if (secrets.empty) return [];
-  const { watch } = secrets;
-  const { hits } = watch.look(Buffer.from(text, 'latin1'), () => true);
-  return [...new Set(hits.map(hit => watch.mark(hit).subject.secret))];
 }

@@ -68,6 +68,7 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .argument('<command...>', 'the command and its arguments, after --')
     .passThroughOptions()
     .option('--upstream-ca <file>', 'PEM roots to trust beside the system’s, for upstreams', collect)
+    .option('--script <file>', 'a policy script (.js or .ts) that is asked after the rules')
     .option('--event-log <file>', 'write every event as a JSON line; - is standard output')
     .option('--quiet', 'no line for each refusal, no summary', false)
     .option('--workdir <dir>', 'writable, and where the command starts (default: the current folder)')

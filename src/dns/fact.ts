@@ -4,6 +4,7 @@
  * The types are a narrower form of `EventBody` of `src/events`, which this folder may not import, so that the
  * gateway's `Emit` can be passed as it is.
  */
+import type { Denial } from '../policy/hooks.js';
 import type { DenyReason } from '../policy/question.js';
 import type { QueryFault } from './message.js';
 
@@ -14,6 +15,7 @@ export type DnsReason =
   | 'dns-type' // a type that is a request for more than a record: a transfer, a key exchange
   | 'dns-unknown-address' // a reverse look-up of an address that we did not give out
   | 'secret-in-name'
+  | Denial['code'] // the policy script
   | 'LIMIT_EXCEEDED'
   | 'RESOLVE_FAILED';
 

@@ -7,6 +7,7 @@
  */
 import type { IpAddress } from '../core/address.js';
 import type { Hostname } from '../core/host.js';
+import type { Hook, Permission, ResolveFacts } from '../policy/hooks.js';
 import type { DnsSettings } from '../policy/policy.js';
 import type { Question, Verdict } from '../policy/question.js';
 import { type AdmissionOptions, createAdmission, ROOM_LIMITS, type RoomLimits } from './admission.js';
@@ -33,6 +34,8 @@ export interface DnsRoomOptions extends AdmissionOptions {
   readonly lookUp: LookUp;
   /** Whether the sandbox has IPv6. */
   readonly ipv6: boolean;
+  /** Asked about what the rules allow, before anything is found; null: nobody is to be asked. */
+  readonly approve?: (() => Hook<ResolveFacts, Permission>) | undefined;
   readonly limits?: RoomLimits;
 }
 
@@ -114,13 +117,22 @@ async function settle(
   signal: AbortSignal,
   inside: Inside,
 ): Promise<Settled> {
-  const ruling = ruleOn(query, inside);
+  const ruling = await approved(ruleOn(query, inside), query, inside);
   if (ruling.kind !== 'address') return settleRuling(query, ruling, transport);
   const found = await find(ruling.name, ruling.family, signal, inside);
   if (found.kind === 'refusal') return settleRuling(query, { ...found, rule: ruling.rule }, transport);
   const answers = found.addresses.map(address => ({ kind: 'address', address }) as const);
   const packet = emitReply(query, { rcode: found.rcode, answers, ttlSeconds: found.ttlSeconds }, transport);
   return { packet, type: 'dns.answered', reason: found.reason, hint: '', rule: ruling.rule, secrets: [] };
+}
+
+/** A rule's yes is the policy script's to narrow. */
+async function approved(ruling: Ruling, { name, type }: Query, { approve }: Inside): Promise<Ruling> {
+  const hook = approve?.() ?? null;
+  if (hook === null || name === null || ruling.kind === 'refusal' || ruling.rule === null) return ruling;
+  const answer = await hook({ name, type: typeText(type) });
+  if (answer.kind === 'allow') return ruling;
+  return { ...refusal(RCODE.nxDomain, answer.code, answer.reason), rule: 'policy_script' };
 }
 
 async function find(name: Hostname, family: 4 | 6, signal: AbortSignal, inside: Inside): Promise<Found> {

@@ -52,7 +52,7 @@ export function cut(text: string, limit: number = TEXT_LIMIT): string {
 }
 
 function encodeNetwork(network: NetworkEvent): string {
-  const { layer, decision, port, status_code, blocked, block_reason, generation } = network;
+  const { layer, decision, port, status_code, blocked, block_reason, generation, annotations } = network;
   return (
     `{"layer":"${layer}","decision":"${decision}"` +
     `,"flow":${quoteOrNull(network.flow)},"request":${quoteOrNull(network.request)}` +
@@ -63,7 +63,8 @@ function encodeNetwork(network: NetworkEvent): string {
     (block_reason === undefined ? '' : `,"block_reason":${quote(block_reason)}`) +
     `,"reason":${quoteOrNull(network.reason)},"rule":${quoteOrNull(network.rule)}` +
     `,"destination":${quoteOrNull(network.destination)},"protocol":${quote(network.protocol)}` +
-    `,"secrets":${quoteList(network.secrets)},"generation":${number(generation)}}`
+    `,"secrets":${quoteList(network.secrets)},"generation":${number(generation)}` +
+    (annotations === undefined ? '}' : `,"annotations":${quoteList(annotations)}}`)
   );
 }
 

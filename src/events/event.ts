@@ -22,6 +22,8 @@ export type EventType =
   | 'request.failed' // terminal: allowed, and something could not be done
   | 'secret.leak' // a placeholder or a value on its way to where it may not go
   | 'secret.left' // a placeholder left as it was: nothing allows it to be filled in there
+  | 'script.log' // a policy script's `log()`: `gateway.message` and `gateway.detail` are its lines
+  | 'script.failed' // a policy script could not annotate events; they stay as they are
   | 'exec.started'
   | 'exec.done';
 
@@ -56,6 +58,8 @@ export interface NetworkEvent {
   readonly secrets: readonly string[];
   /** The policy's generation that decided. */
   readonly generation: number;
+  /** What a policy script wrote beside it. */
+  readonly annotations?: readonly string[];
 }
 
 export interface ExecEvent {

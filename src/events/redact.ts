@@ -44,7 +44,7 @@ function isClean({ sandbox }: Event, network: NetworkEvent, redact: RedactText):
   const { flow, request, method, url, host, block_reason, reason, rule, destination, protocol } = network;
   const text =
     `${sandbox}\0${flow}\0${request}\0${method}\0${url}\0${host}\0${block_reason ?? ''}\0${reason}\0${rule}` +
-    `\0${destination}\0${protocol}\0${network.secrets.join('\0')}`;
+    `\0${destination}\0${protocol}\0${network.secrets.join('\0')}\0${network.annotations?.join('\0') ?? ''}`;
   try {
     return redact(text) === text;
   } catch {
@@ -67,6 +67,7 @@ function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
     destination: orNull(network.destination, clean),
     protocol: clean(network.protocol),
     secrets: redactList(network.secrets, clean),
+    ...(network.annotations && { annotations: redactList(network.annotations, clean) }),
   });
 }
 

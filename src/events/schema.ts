@@ -25,6 +25,8 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'request.failed': 'Terminal: allowed, and it could not be done, or not to its end.',
   'secret.leak': 'A placeholder or a value was on its way to where it may not go; a refusal follows.',
   'secret.left': 'A placeholder left as it was: nothing allows it to be filled in there.',
+  'script.log': 'A policy script called `log()`: `gateway.message` and `gateway.detail` are its lines.',
+  'script.failed': 'The policy script could not annotate events; they stay as they are.',
   'exec.started': 'A command was started in the sandbox.',
   'exec.done': 'The command has ended.',
 };
@@ -54,6 +56,11 @@ const network = z.strictObject({
   protocol: z.string().describe('http/1.1, h2, tls, tcp, dns/udp, …'),
   secrets: z.array(z.string()).readonly().describe('names, never values'),
   generation: count.describe('of the policy that decided'),
+  annotations: z
+    .array(z.string())
+    .readonly()
+    .exactOptional()
+    .describe('what a policy script wrote beside it'),
 });
 
 const exec = z.strictObject({

@@ -1,11 +1,14 @@
 /** What the gateway holds of one sandbox (shell: one timer). */
 import { setMaxListeners } from 'node:events';
+import type { Emit } from '../events/event.js';
 import type { SandboxId } from '../net/flow.js';
 import type { Vestibule } from '../net/vestibule/index.js';
 import type { Limits } from '../proxy/limits/limits.js';
 import type { RefusedPackets } from '../proxy/refused-packets.js';
+import type { SandboxScript } from '../script/sandbox-script.js';
 import type { SandboxSecrets } from '../secrets/store.js';
 import type { RunningCommand } from '../vm/index.js';
+import { Annotator, type AnnotatorOptions } from './annotator.js';
 
 /** How often the kernel's counters are read, at some ten milliseconds of a child process each. */
 const REFUSALS_MS = 5_000;
@@ -16,8 +19,10 @@ export class Tenant {
   readonly limits: Limits;
   /** Running in the sandbox; nothing of them outlives it. */
   readonly commands = new Set<RunningCommand>();
+  script: SandboxScript | null = null;
   secrets: SandboxSecrets;
   vestibule: Vestibule | null = null;
+  #annotator: Annotator | null = null;
   #packets: RefusedPackets | null = null;
   #listing: NodeJS.Timeout | null = null;
 
@@ -34,6 +39,19 @@ export class Tenant {
     this.#packets = packets;
     this.#listing = setInterval(() => void this.noteRefusals(), REFUSALS_MS).unref();
     this.closing.signal.addEventListener('abort', () => clearInterval(this.#listing ?? undefined));
+  }
+
+  /** What the sandbox's rooms emit to, so that its script can write beside it. */
+  annotate(events: Omit<AnnotatorOptions, 'script'>): Emit {
+    this.#annotator = new Annotator({ ...events, script: () => this.script?.hooks ?? null });
+    return this.#annotator.emit;
+  }
+
+  /** Once what waits for it is out; events that come later go out as they are. */
+  async endScript(): Promise<void> {
+    await this.#annotator?.drain();
+    this.script?.close();
+    this.script = null;
   }
 
   async endCommands(): Promise<void> {

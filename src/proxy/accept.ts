@@ -10,6 +10,7 @@ import { errorCode } from '../core/errors.js';
 import type { Hostname } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
+import type { Denial } from '../policy/hooks.js';
 import type { Deny, Verdict } from '../policy/question.js';
 import type { ProxyContext } from './context.js';
 import { type FlowTrace, startFlowTrace } from './flow-trace.js';
@@ -35,6 +36,12 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
   const verdict = decide(context.gate().policy, { ask: 'open', host: flow.host, target: flow.target });
   if (!verdict.allow && !mayShowName(verdict)) {
     trace.refused(verdict.reason, verdict.rule, verdict.hint);
+    flow.refuse();
+    return;
+  }
+  const denial = await askConnect(flow, context);
+  if (denial !== null) {
+    trace.refused(denial.code, 'policy_script', denial.reason);
     flow.refuse();
     return;
   }
@@ -71,6 +78,14 @@ export function refuseFlow(flow: Flow, context: ProxyContext): void {
   const hint = 'the sandbox has as many connections open as limits.max_connections allows';
   startFlowTrace(flow, context).refused('LIMIT_EXCEEDED', 'limits.max_connections', hint);
   flow.refuse();
+}
+
+/** Null: the policy script does not mind, or is not to be asked. */
+async function askConnect({ host, target }: Flow, { script }: ProxyContext): Promise<Denial | null> {
+  const hook = script?.onConnect ?? null;
+  if (hook === null) return null;
+  const answer = await hook({ host, address: target.address.text, port: target.port });
+  return answer.kind === 'deny' ? answer : null;
 }
 
 /** Without a policy, nothing that the bytes show could be allowed. */
@@ -132,6 +147,11 @@ class Entrance {
     this.#trace.note({ host: serverName, protocol: 'tls' });
     if (!verdict.allow) {
       this.#trace.tlsRefused(serverName, verdict.reason, verdict.rule, verdict.hint);
+      return this.#alert(ALERT.unrecognizedName);
+    }
+    const answer = await this.#context.script?.onTls?.({ sni: serverName, alpn: hello.alpn });
+    if (answer?.kind === 'deny') {
+      this.#trace.tlsRefused(serverName, answer.code, 'policy_script', answer.reason);
       return this.#alert(ALERT.unrecognizedName);
     }
     if (verdict.via === 'tunnel') return await this.#tunnel(serverName);
