@@ -13,7 +13,7 @@ import { type Host, hostText } from '../../core/host.js';
 import type { Resolver } from '../../dns/resolver.js';
 import type { SandboxId } from '../../net/flow.js';
 import type { ProxyRoutes, UpstreamProxy } from '../../policy/proxy-routes.js';
-import type { OutboundRequest } from '../connection.js';
+import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import type { UpstreamAnswer } from '../exchange.js';
 import type { DecideDial, Destination, Pin } from './approve.js';
 import {
@@ -153,10 +153,13 @@ class PooledUpstream implements Upstream {
   }
 
   async #exchange(entry: Pooled, outbound: OutboundRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
-    const answer = await entry.connection.send(outbound, signal).catch((error: unknown) => {
+    let answer: ConnectionAnswer;
+    try {
+      answer = await entry.connection.send(outbound, signal);
+    } catch (error) {
       this.#release(entry);
       throw error;
-    });
+    }
     const { body, upgraded } = answer;
     if (upgraded) this.#pool.forget(entry);
     else if (body instanceof Readable) body.once('close', () => this.#release(entry));
