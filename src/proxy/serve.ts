@@ -7,13 +7,14 @@
 import type { Duplex } from 'node:stream';
 import { authorityText } from '../core/authority.js';
 import { errorCode, GatewayError } from '../core/errors.js';
-import { firstHeader } from '../core/headers.js';
+import { firstHeader, type HeaderList, withoutHeaders } from '../core/headers.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
 import type { Denial, PolicyScript } from '../policy/hooks.js';
 import type { Allow, Verdict } from '../policy/question.js';
+import { type DialogueGuard, guardDialogue } from '../secrets/dialogue.js';
 import type { Leak } from '../secrets/scan.js';
-import { type Departing, substitute } from '../secrets/substitute.js';
+import { type Departing, type Outbound, substitute } from '../secrets/substitute.js';
 import { type Guarded, guardBody } from './body-guard.js';
 import type { Gate, ProxyContext } from './context.js';
 import type { Answer, Exchange, Request, RequestHead, UpstreamAnswer } from './exchange.js';
@@ -35,6 +36,7 @@ import { factsOf } from './scripted/facts.js';
 import { relayMessages } from './scripted/relay-messages.js';
 import { Trace } from './trace.js';
 import { splice } from './tunnel.js';
+import { GuardedSocket } from './websocket/guarded.js';
 
 /** Serves one exchange to its end. Never rejects: whatever goes wrong becomes an answer and an event. */
 export async function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
@@ -45,7 +47,9 @@ export async function serve(exchange: Exchange, flow: Flow, context: ProxyContex
     const judged = await judge(exchange, gate, context);
     if (judged.kind === 'refused') return await refuse(exchange, trace, judged.refusal, judged.leaks);
     if (judged.kind === 'answered') return await answerOfScript(exchange, trace, judged.answer);
-    await relay({ exchange, trace, gate, context, ...judged });
+    // Field by field, here and below: to spread objects of many shapes costs more than what is done with them.
+    const { head, script, verdict, substitution, guarded, dialogue } = judged;
+    await relay({ exchange, trace, gate, context, head, script, verdict, substitution, guarded, dialogue });
   } catch (error) {
     await fail(exchange, trace, error);
   }
@@ -59,6 +63,8 @@ interface Departure {
   readonly verdict: Allow;
   readonly substitution: Departing;
   readonly guarded: Guarded;
+  /** Of a WebSocket whose messages must be looked at; else null. */
+  readonly dialogue: DialogueGuard | null;
 }
 
 type Judged =
@@ -74,14 +80,22 @@ async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Pro
   const { request, verdict, script } = scripted;
   const { head } = request;
   if (isDnsMessage(head)) return refused(refusalOfDns(head.authority));
-  const substitution = substitute(gate.secrets, { ...head, inScope: verdict.secrets });
+  const substitution = substitute(gate.secrets, outboundOf(head, verdict));
   if (!substitution.ok) return refused(refusalOfLeak(substitution.leaks, head.authority), substitution.leaks);
   if (substitution.used.length > 0 && context.recordBlocked())
     return refused(refusalOfRecord(head.authority));
   const guarded = await guardBody(request, gate.secrets, substitution);
   const leak = guarded.leak();
   if (leak !== null) return refused(refusalOfLeak([leak], head.authority), [leak]);
-  return { kind: 'departs', head, script, verdict, substitution, guarded };
+  const dialogue = head.upgrade === null ? null : guardDialogue(gate.secrets, substitution);
+  return { kind: 'departs', head, script, verdict, substitution, guarded, dialogue };
+}
+
+function outboundOf(
+  { authority, method, path, headers, dropped = [], upgrade }: RequestHead,
+  { secrets }: Allow,
+): Outbound {
+  return { authority, method, path, headers, dropped, inScope: secrets, upgrade };
 }
 
 type Scripted =
@@ -165,20 +179,43 @@ async function relay(relay: Relay): Promise<void> {
   trace.done(answer.head.status);
 }
 
-/** Raw bytes both ways from here on, or messages that a script listens to. */
-async function upgrade(relay: Relay, answer: Answer, upstream: Duplex): Promise<void> {
-  const { exchange, trace, context, head, script } = relay;
+/** Raw bytes both ways from here on, or messages that the secrets' guard or a script looks at. */
+async function upgrade(relay: Relay, answer: Answer, raw: Duplex): Promise<void> {
+  const { exchange, trace, context, head, script, dialogue } = relay;
+  const leaks: Leak[] = [];
+  const onLeak = (leak: Leak): void => {
+    leaks.push(leak);
+    trace.leaked([leak]);
+  };
+  const guarded = dialogue === null ? null : new GuardedSocket({ upstream: raw, guard: dialogue, onLeak });
   const sandbox = exchange.upgrade(answer.head.headers);
   sandbox.on('error', () => undefined);
+  const ends = { sandbox, upstream: guarded ?? raw, signal: context.closing };
   const hook = script?.onMessage ?? null;
-  if (hook === null) {
-    await splice(sandbox, upstream, context.closing);
-    return trace.done(101);
+  try {
+    const denial =
+      hook === null ? await spliced(ends) : await relayMessages({ ...ends, hook, request: factsOf(head) });
+    if (denial !== null) return trace.refused(cutOff(denial, head, 101));
+  } catch (error) {
+    if (guarded?.stopped === undefined || guarded.stopped === null) throw error;
+  } finally {
+    if (dialogue !== null) trace.note({ secrets: dialogue.used });
   }
-  const request = factsOf(head);
-  const denial = await relayMessages({ sandbox, upstream, hook, request, signal: context.closing });
-  if (denial === null) trace.done(101);
-  else trace.refused(cutOff(denial, head, 101));
+  if (leaks.length > 0) return trace.refused({ ...refusalOfLeak(leaks, head.authority), status: 101 });
+  if (guarded?.stopped) return trace.failed(guarded.stopped.code, guarded.stopped.message, 101);
+  trace.done(101);
+}
+
+/** Nobody listens, so nobody denies. */
+async function spliced({ sandbox, upstream, signal }: Ends): Promise<null> {
+  await splice(sandbox, upstream, signal);
+  return null;
+}
+
+interface Ends {
+  readonly sandbox: Duplex;
+  readonly upstream: Duplex;
+  readonly signal: AbortSignal;
 }
 
 /** The refusal of what had begun with `status`. */
@@ -194,12 +231,13 @@ function depart({
   head,
   substitution,
   guarded,
+  dialogue,
 }: Relay): Promise<UpstreamAnswer> {
   const { policy } = gate;
   const { authority } = head;
   const outbound = {
-    head: { ...head, framing: guarded.framing },
-    headers: substitution.redact.length > 0 ? askForPlain(substitution.headers) : substitution.headers,
+    head: guarded.framing === head.framing ? head : { ...head, framing: guarded.framing },
+    headers: headersOf(substitution, dialogue),
     path: substitution.path,
     host: authorityText(authority),
     body: guarded.body,
@@ -220,6 +258,14 @@ function depart({
   const headMs = policy?.limits.upstreamHeadMs ?? null;
   if (headMs === null) return context.upstream.send(request, exchange.signal);
   return withinHeadTime(headMs, exchange.signal, signal => context.upstream.send(request, signal));
+}
+
+const EXTENSIONS: ReadonlySet<string> = new Set(['sec-websocket-extensions']);
+
+/** What is searched must come back as it is: neither a content nor a message may be compressed. */
+function headersOf({ headers, redact }: Departing, dialogue: DialogueGuard | null): HeaderList {
+  const readable = dialogue === null ? headers : withoutHeaders(headers, EXTENSIONS);
+  return redact.length > 0 ? askForPlain(readable) : readable;
 }
 
 /** The signal goes on for the content; only the wait for the head is timed. */

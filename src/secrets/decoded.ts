@@ -24,8 +24,8 @@ export class DecodedScanner {
   #idle = false;
 
   /** `codings` as declared, outermost last; empty: whatever the first bytes say. */
-  constructor(watch: Watch, scope: Scope, codings: readonly ContentCoding[]) {
-    this.#scanner = new BodyScanner(watch, scope, 'body');
+  constructor(watch: Watch, scope: Scope, codings: readonly ContentCoding[], place = 'body') {
+    this.#scanner = new BodyScanner(watch, scope, place);
     this.#codings = [...codings].reverse();
   }
 

@@ -24,6 +24,8 @@ export interface Outbound {
   readonly dropped?: HeaderList;
   /** `Verdict.secrets`. */
   readonly inScope: readonly string[];
+  /** What the request begins, if it is more than a request: a dialogue is redacted of all that it may carry. */
+  readonly upgrade?: 'websocket' | null;
 }
 
 export type Substitution = Departing | { readonly ok: false; readonly leaks: readonly Leak[] };
@@ -36,7 +38,7 @@ export interface Departing {
   readonly used: readonly string[];
   /** How often each of them does. */
   readonly counts: ReadonlyMap<string, number>;
-  /** Those that the answer must be redacted of: of `used`, and of what the content may still be filled with. */
+  /** Those that the answer must be redacted of: of `used`, and of what content or messages may still be filled with. */
   readonly redact: readonly string[];
   /** Lower-case names of the fields that now hold a value. */
   readonly sensitive: ReadonlySet<string>;
@@ -70,7 +72,7 @@ export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substit
     headers,
     used: [...pass.used.keys()],
     counts: pass.used,
-    redact: redactedOf(secrets, scope, pass.used),
+    redact: redactedOf(secrets, scope, pass.used, outbound.upgrade === 'websocket'),
     sensitive: pass.sensitive,
     left: pass.left,
     scope,
@@ -93,11 +95,13 @@ function redactedOf(
   { entries }: SandboxSecrets,
   { allowed }: Scope,
   used: ReadonlyMap<string, number>,
+  isDialogue: boolean,
 ): readonly string[] {
   const names: string[] = [];
   for (const name of allowed) {
     const entry = entries.get(name);
-    if (entry?.redact === true && (used.has(name) || allowsContent(entry.places))) names.push(name);
+    const mayCarry = isDialogue || used.has(name) || (entry !== undefined && allowsContent(entry.places));
+    if (entry?.redact === true && mayCarry) names.push(name);
   }
   return names;
 }
