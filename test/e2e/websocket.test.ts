@@ -100,15 +100,28 @@ test('a refused upgrade is a 403 that can be read, and no upstream hears of it',
   expect(facts(events, 'request.refused')).toMatchObject([{ layer: 'websocket', status_code: 403 }]);
 });
 
-/** Frames that a client sends without waiting for its answer. */
-const eager = `printf '${upgrade(RAW, '/')}EAGER-BYTES' | openssl s_client -quiet -servername ${RAW} -connect ${RAW}:443 2>/dev/null`;
+/** What a client sends without waiting for its answer: one text, with a mask of zeros. */
+const FRAME = '\\201\\213\\000\\000\\000\\000EAGER-BYTES';
+const eager = `printf '${upgrade(RAW, '/')}${FRAME}' | openssl s_client -quiet -servername ${RAW} -connect ${RAW}:443 2>/dev/null`;
 
 test('bytes behind an upgrade are held until the 101 is there', async () => {
   accept = true;
   const { stdout, events } = await stage.sh(eager);
   expect(stdout).toMatch(/^HTTP\/1\.1 101 /);
-  expect(heard).toMatch(/^GET \/ HTTP\/1\.1\r\n[^|]*\r\n\r\n\|EAGER-BYTES$/);
+  expect(heard).toMatch(/^GET \/ HTTP\/1\.1\r\n[^|]*\r\n\r\n\|\x81\x8b\0{4}EAGER-BYTES$/);
   expectInvariants(events);
+});
+
+test('a message with a placeholder for another host does not leave: both sides are told 1008', async () => {
+  accept = true;
+  const head = upgrade(RAW, '/');
+  const { stdout, events } = await stage.sh(
+    `printf '${head}\\201\\245\\000\\000\\000\\000%s' "$TOKEN" | openssl s_client -quiet -servername ${RAW} -connect ${RAW}:443 2>/dev/null`,
+  );
+  expect(stdout).toMatch(/^HTTP\/1\.1 101 .*refused by policy/s);
+  expect(heard).not.toContain('GWPH_');
+  expect(facts(events, 'secret.leak')).toMatchObject([{ layer: 'websocket', secrets: ['TOKEN'] }]);
+  expect(facts(events, 'request.refused')).toMatchObject([{ status_code: 101, reason: 'secret-leak' }]);
 });
 
 test('an upgrade whose 101 does not prove the key is no upgrade, and the bytes stay here', async () => {
