@@ -44,17 +44,20 @@ export function refusalOfVerdict(verdict: Deny, authority: Authority): Refusal {
 
 /** A placeholder, or a value, on its way to where it may not go. Names, never values. */
 export function refusalOfLeak(leaks: readonly Leak[], authority: Authority): Refusal {
+  return leakRefusal(leaks, authorityText(authority));
+}
+
+/** The same in a request that was none: `host` is where the connection was opened to. */
+export function refusalOfClaim(leak: Leak, host: string): Refusal {
+  return leakRefusal([leak], host);
+}
+
+function leakRefusal(leaks: readonly Leak[], host: string): Refusal {
   const places = leaks.map(
     ({ secret, place, encoding, reason }) => `${secret} in ${place} (${encoding}, ${reason})`,
   );
-  return {
-    status: 403,
-    error: 'ErrSecretLeak',
-    reason: 'secret-leak',
-    rule: null,
-    host: authorityText(authority),
-    hint: `a placeholder may not go there: ${places.join('; ')}`,
-  };
+  const hint = `a placeholder may not go there: ${places.join('; ')}`;
+  return { status: 403, error: 'ErrSecretLeak', reason: 'secret-leak', rule: null, host, hint };
 }
 
 /** The script's own sentence is for the sandbox too; what went wrong in a script is for the operator alone. */

@@ -5,12 +5,14 @@ import { errorCode } from '../core/errors.js';
 import type { Host, Hostname } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
+import { type Leak, NO_SCOPE, scanText } from '../secrets/scan.js';
+import type { SandboxSecrets } from '../secrets/store.js';
 import { emitNetwork, type ProxyContext } from './context.js';
 import type { FlowTrace } from './flow-trace.js';
-import { type ConnectRequest, type FaultReport, serveHttp1 } from './http1/server.js';
+import { type ConnectRequest, type FaultAnswer, type FaultReport, serveHttp1 } from './http1/server.js';
 import { serveHttp2 } from './http2/server.js';
 import { peek } from './peek.js';
-import { refusalContent, refusalOfVerdict } from './refusal.js';
+import { type Refusal, refusalContent, refusalOfClaim, refusalOfVerdict } from './refusal.js';
 import { serve } from './serve.js';
 import { ALERT } from './tls/alert.js';
 import type { ClientHello } from './tls/client-hello.js';
@@ -45,6 +47,8 @@ export async function speakTls(
   const host: Host = name === null ? { kind: 'ip', address: flow.target.address } : { kind: 'name', name };
   const shown = name ?? flow.target.address.text;
   let secured: Awaited<ReturnType<typeof terminate>>;
+  const turn = context.limits.turn();
+  if (turn !== null) await turn;
   try {
     const leaf = context.ca.leafContext(host, context.sandbox);
     secured = await terminate(socket, hello, leaf, {}, context.closing);
@@ -152,17 +156,11 @@ async function connect(
 
 const EMPTY = new Uint8Array(0);
 
-/** A request that was none: one event, and the readable answer. */
-function reportFault(
-  fault: FaultReport,
-  flow: Flow,
-  context: ProxyContext,
-  overH2 = false,
-): Uint8Array | null {
+/** A request that was none: one event, and the readable answer. A placeholder in it outweighs what else is wrong. */
+function reportFault(fault: FaultReport, flow: Flow, context: ProxyContext, overH2 = false): FaultAnswer {
   if (fault.inExchange) return null;
   const host = flow.host ?? flow.target.address.text;
-  const hint = `the request is not exactly one HTTP request: ${fault.code}`;
-  emitNetwork(context, 'request.refused', {
+  const facts = {
     layer: 'http',
     decision: 'deny',
     flow: flow.id,
@@ -171,20 +169,36 @@ function reportFault(
     url: fault.claimed?.target ?? '',
     host,
     port: flow.target.port,
-    status_code: fault.status,
     blocked: true,
-    block_reason: hint,
-    reason: fault.code,
     protocol: overH2 ? 'h2' : 'http/1.1',
-  });
-  return refusalContent({
-    status: fault.status,
-    error: 'ErrBadRequest',
-    reason: fault.code,
-    rule: null,
-    host,
-    hint,
-  });
+  } as const;
+  const refusal = refusalOfFault(fault, host, leakInClaim(context.gate().secrets, fault.claimed));
+  const { status, reason, hint, leak } = refusal;
+  if (leak !== null) {
+    emitNetwork(context, 'secret.leak', { ...facts, reason, block_reason: hint, secrets: [leak.secret] });
+  }
+  emitNetwork(context, 'request.refused', { ...facts, status_code: status, reason, block_reason: hint });
+  return { status, content: refusalContent(refusal) };
+}
+
+function refusalOfFault(
+  { status, code }: FaultReport,
+  host: string,
+  leak: Leak | null,
+): Refusal & { readonly leak: Leak | null } {
+  if (leak !== null) return { ...refusalOfClaim(leak, host), leak };
+  const hint = `the request is not exactly one HTTP request: ${code}`;
+  return { status, error: 'ErrBadRequest', reason: code, rule: null, host, hint, leak };
+}
+
+/** What may go nowhere, in a request that was none. */
+function leakInClaim(secrets: SandboxSecrets, claimed: FaultReport['claimed']): Leak | null {
+  if (claimed === null || secrets.empty) return null;
+  for (const place of ['host', 'method', 'target'] as const) {
+    const leak = scanText(secrets.watch, NO_SCOPE, claimed[place], place);
+    if (leak !== null) return leak;
+  }
+  return null;
 }
 
 /** What the policy limits of a request; the readers' own limits stand where it says nothing. */

@@ -55,3 +55,19 @@ export type RequestFaultCode = keyof typeof STATUS;
 export function requestFault(code: RequestFaultCode): RequestFault {
   return { status: STATUS[code], code };
 }
+
+/** The JSON content of a fault's answer, null for none; or another, graver answer. */
+export type FaultAnswer = Uint8Array | null | GraverAnswer;
+
+export interface GraverAnswer {
+  readonly status: number;
+  readonly content: Uint8Array;
+}
+
+/** The status and the content that `given` makes of a fault. */
+export function answerOf(
+  given: FaultAnswer,
+  { status }: Pick<RequestFault, 'status'>,
+): { readonly status: number; readonly content: Uint8Array | null } {
+  return given === null || given instanceof Uint8Array ? { status, content: given } : given;
+}

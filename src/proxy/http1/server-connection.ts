@@ -15,7 +15,7 @@ import { AuthorityReader } from './authority.js';
 import type { BodyFault } from './body.js';
 import { type ContentOwner, ContentReader } from './content-reader.js';
 import { Deadline } from './deadline.js';
-import { type RequestFaultCode, requestFault } from './fault.js';
+import { answerOf, type RequestFaultCode, requestFault } from './fault.js';
 import { type ArrivedRequest, claimOf, type IntakeStep, RequestIntake } from './request-intake.js';
 import { ServerExchange, type ServerLine } from './server-exchange.js';
 import type { ClaimedRequest, ServerLimits, ServerOptions } from './server-options.js';
@@ -195,7 +195,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
     if (this.#phase === 'closing' || this.#phase === 'gone') return;
     const exchange = this.#exchange;
     const fault = requestFault(code);
-    const content = this.#options.onFault({
+    const given = this.#options.onFault({
       ...fault,
       claimed: claimed ?? (exchange === null ? null : claimOf(exchange.request.head)),
       inExchange: exchange !== null,
@@ -204,7 +204,10 @@ export class ServerConnection implements ServerLine, ContentOwner {
     const cannotAnswer = exchange?.answering === true || exchange?.ended === true;
     this.#break(new GatewayError('CLIENT_PROTOCOL', `the request is not valid: ${code}`));
     if (cannotAnswer) this.socket.destroy();
-    else this.#answerAndClose(fault.status, content, claimed?.method !== 'HEAD');
+    else {
+      const { status, content } = answerOf(given, fault);
+      this.#answerAndClose(status, content, claimed?.method !== 'HEAD');
+    }
   }
 
   #answerAndClose(status: number, content: Uint8Array | null, withContent: boolean): void {

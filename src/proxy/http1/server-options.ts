@@ -6,7 +6,7 @@ import type { Authority } from '../../core/authority.js';
 import type { Clock } from '../../core/clock.js';
 import type { Exchange } from '../exchange.js';
 import type { ConnectionFacts } from './authority.js';
-import type { RequestFault } from './fault.js';
+import type { FaultAnswer, RequestFault } from './fault.js';
 import { HEAD_LIMITS, type HeadLimits } from './head-scan.js';
 
 export interface ServerLimits extends HeadLimits {
@@ -64,8 +64,8 @@ export interface ServerOptions extends ConnectionFacts {
   onExchange(exchange: Exchange): Promise<void>;
   /** Mode `proxy` only; absent: CONNECT is answered with 405. */
   onConnect?(request: ConnectRequest): Promise<void>;
-  /** Told of each fault; gives the JSON content of its answer, or null for none. */
-  onFault(fault: FaultReport): Uint8Array | null;
+  /** Told of each fault; gives its answer. */
+  onFault(fault: FaultReport): FaultAnswer;
   readonly limits?: Partial<ServerLimits>;
   readonly clock?: Clock;
 }

@@ -9,6 +9,7 @@ import { systemClock } from '../../core/clock.js';
 import { ServerConnection } from './server-connection.js';
 import { SERVER_LIMITS, type ServerOptions } from './server-options.js';
 
+export type { FaultAnswer } from './fault.js';
 export type {
   ClaimedRequest,
   ConnectRequest,

@@ -2,7 +2,7 @@
 import type { Clock } from '../../core/clock.js';
 import type { Exchange } from '../exchange.js';
 import type { ConnectionFacts } from '../http1/authority.js';
-import type { FaultReport } from '../http1/server.js';
+import type { FaultAnswer, FaultReport } from '../http1/server.js';
 import type { SessionFault } from './frame-payload.js';
 
 export interface Http2Limits {
@@ -35,7 +35,7 @@ export interface Http2Options extends Omit<ConnectionFacts, 'mode'> {
   /** Settles when the exchange has ended. A rejection resets its stream. Up to `limits.streams` run at a time. */
   onExchange(exchange: Exchange): Promise<void>;
   /** Told of each request that is none; gives the JSON content of its answer. Malformed ones are reset instead. */
-  onFault(fault: FaultReport): Uint8Array | null;
+  onFault(fault: FaultReport): FaultAnswer;
   /** Told why the connection is ended, if the client broke the protocol or a budget. */
   onSessionFault?(fault: SessionFault): void;
   readonly limits?: Partial<Http2Limits>;

@@ -5,7 +5,7 @@
 
 import type { HeaderField, HeaderList } from '../../core/headers.js';
 import { AuthorityReader } from '../http1/authority.js';
-import { type RequestFaultCode, requestFault } from '../http1/fault.js';
+import { answerOf, type RequestFaultCode, requestFault } from '../http1/fault.js';
 import type { FloodKind } from './flood.js';
 import type { Frame, SessionFault } from './frame-payload.js';
 import { ERROR, type ErrorCode } from './frames.js';
@@ -185,9 +185,12 @@ export class RequestDoor {
 
   /** A field list that is no request, or one that is refused before anybody decides on it. */
   #refuse(frame: HeadersFrame, fields: HeaderList, fault: HeadFault): void {
-    const { status, code } = requestFault(fault.code);
+    const broken = requestFault(fault.code);
     const claimed = fields.length === 0 ? null : claimOf(fields);
-    const content = this.#options.onFault({ status, code, claimed, inExchange: false });
+    const { status, content } = answerOf(
+      this.#options.onFault({ ...broken, claimed, inExchange: false }),
+      broken,
+    );
     if (fault.malformed) {
       this.#host.forget(frame.stream, ERROR.protocol);
       this.#host.spend('reset');
