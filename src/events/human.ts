@@ -32,11 +32,13 @@ interface Tally {
   refused: number;
   failed: number;
   readonly refusedByHost: Map<string, number>;
+  /** The last look-up that was refused, as `host type`: a client asks for A and AAAA of one name. */
+  lastLookUp: string;
 }
 
 export function createNarrator({ colour }: NarratorOptions): Narrator {
   const said = new Set<string>();
-  const tally: Tally = { requests: 0, refused: 0, failed: 0, refusedByHost: new Map() };
+  const tally: Tally = { requests: 0, refused: 0, failed: 0, refusedByHost: new Map(), lastLookUp: '' };
   const paint = (code: number, text: string): string => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
 
   return {
@@ -101,7 +103,7 @@ function hintOf(network: NetworkEvent | undefined): string {
 }
 
 function count(tally: Tally, { type, network }: Event): void {
-  if (network === undefined) return;
+  if (network === undefined || (type === 'dns.refused' && isOtherFamily(tally, network))) return;
   const terminal = type.startsWith('request.') || type === 'flow.refused' || type === 'dns.refused';
   // A tunnel carries no request that is seen: it counts once, when it closes. Only a tunnel's flow is dialled itself.
   const tunnel = type === 'flow.closed' && network.destination !== null;
@@ -114,6 +116,13 @@ function count(tally: Tally, { type, network }: Event): void {
   if (seen !== undefined || tally.refusedByHost.size < REMEMBERED) {
     tally.refusedByHost.set(network.host, (seen ?? 0) + 1);
   }
+}
+
+function isOtherFamily(tally: Tally, { host, method }: NetworkEvent): boolean {
+  const other = method === 'A' ? 'AAAA' : 'A';
+  const repeats = tally.lastLookUp === `${host} ${other}`;
+  tally.lastLookUp = repeats ? '' : `${host} ${method}`;
+  return repeats;
 }
 
 function summarise({ requests, refused, failed, refusedByHost }: Tally): string | null {

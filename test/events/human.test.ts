@@ -109,3 +109,12 @@ test('memory of what was told stays bounded, and telling goes on', () => {
   expect(narrator.line(numbered(refusedBody({ host: 'new.test' }), 5_001))).not.toBeNull();
   expect(narrator.summary()).toContain('5001 requests, 5001 refused');
 });
+
+test('one name that is refused for both address families is one refusal', () => {
+  const narrator = createNarrator(plain);
+  for (const [at, method] of ['A', 'AAAA', 'A', 'AAAA'].entries()) {
+    const body = refusedBody({ ...evil, method });
+    narrator.line(numbered({ ...body, type: 'dns.refused' }, at + 1));
+  }
+  expect(narrator.summary()).toBe('sallyport: 2 requests, 2 refused (evil.test 2)');
+});

@@ -24,6 +24,10 @@ export interface HostTrust {
 export const CA_FILE = '/run/sallyport/ca.pem';
 export const BUNDLE_FILE = '/run/sallyport/ca-bundle.pem';
 
+/** apt as root would change to a user of its own, whom the sandbox's user namespace does not have. */
+export const APT_FILE = '/run/sallyport/apt.conf';
+const APT_CONFIG = 'APT::Sandbox::User "root";\n';
+
 /** Variables that name a bundle which replaces the program's own. */
 const BUNDLE_VARIABLES = [
   'SSL_CERT_FILE', // OpenSSL, and with it Python, Ruby, PHP; Go; rustls-native-certs; uv
@@ -58,12 +62,14 @@ export function planTrust(caPem: string, { bundles, javaStores }: HostTrust): Tr
     files: [
       { path: CA_FILE, content: Buffer.from(caPem) },
       { path: BUNDLE_FILE, content: merged },
+      { path: APT_FILE, content: Buffer.from(APT_CONFIG) },
       ...pemFiles,
       ...javaStores.map(path => ({ path, content: store })),
     ],
     env: new Map([
       ...BUNDLE_VARIABLES.map(name => [name, BUNDLE_FILE] as const),
       ...EXTRA_VARIABLES.map(name => [name, CA_FILE] as const),
+      ['APT_CONFIG', APT_FILE],
     ]),
   };
 }
