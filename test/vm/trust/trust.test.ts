@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { certificatesOf, emitJks } from '../../../src/vm/trust/jks.js';
-import { BUNDLE_FILE, CA_FILE, planTrust } from '../../../src/vm/trust/trust.js';
+import { APT_FILE, BUNDLE_FILE, CA_FILE, planTrust } from '../../../src/vm/trust/trust.js';
 
 const pem = (text: string): string =>
   `-----BEGIN CERTIFICATE-----\n${Buffer.from(text).toString('base64')}\n-----END CERTIFICATE-----\n`;
@@ -38,7 +38,7 @@ describe('planTrust', () => {
 
   test('works on a host without any bundle', () => {
     const bare = planTrust(pem('ours'), { bundles: new Map(), javaStores: [] });
-    expect(bare.files.map(({ path }) => path)).toEqual([CA_FILE, BUNDLE_FILE]);
+    expect(bare.files.map(({ path }) => path)).toEqual([CA_FILE, BUNDLE_FILE, APT_FILE]);
   });
 });
 
