@@ -15,6 +15,8 @@ import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus } from './events/bus.js';
 import type { Emit } from './events/event.js';
 import type { Sink } from './events/feeder.js';
+import { compileLayers } from './gateway/layers.js';
+import { changeFact, LiveSecrets } from './gateway/live-secrets.js';
 import { refuseUnsafeProcess } from './gateway/safe-process.js';
 import { ScriptHost } from './gateway/scripts.js';
 import { secretsIn } from './gateway/secrets-in.js';
@@ -22,12 +24,12 @@ import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
 import { ANY_PORT, openVestibule, type Vestibule } from './net/vestibule/index.js';
 import { GATE_IPV4, GATE_IPV6 } from './net/vestibule/ruleset.js';
-import { allowedPorts, compile } from './policy/compile.js';
+import { allowedPorts } from './policy/compile.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
-import { configInvalid } from './policy/problem.js';
 import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
+import { createCommons } from './proxy/limits/commons.js';
 import { createLimits, type Limits } from './proxy/limits/limits.js';
 import { createRefusedPackets, type RefusedPackets } from './proxy/refused-packets.js';
 import type { Ca } from './proxy/tls/ca.js';
@@ -37,7 +39,7 @@ import { loadTrust, type Trust } from './proxy/upstream/trust.js';
 import { createUpstream, type Upstream } from './proxy/upstream/upstream.js';
 import { sandboxEnvironment } from './secrets/environment.js';
 import { redactAll } from './secrets/redact.js';
-import { type Environment, loadSecrets, secretsUnavailable } from './secrets/sources.js';
+import type { Environment } from './secrets/sources.js';
 import { type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
 import { type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
 
@@ -96,26 +98,13 @@ export const PROXY_PORT = 3128;
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   refuseUnsafeProcess(options.env ?? process.env);
   const policy = compileLayers(options.layers, 1);
-  const [secrets, trust] = await Promise.all([
-    valuesOf(policy, options),
-    options.trust ?? loadTrust(options.upstreamCa ?? []),
-  ]);
-  return new Gateway(options, policy, secrets, trust, await ScriptHost.open(policy.script));
-}
-
-async function valuesOf(
-  policy: Policy,
-  { env = process.env, literals = new Map() }: GatewayOptions,
-): Promise<SecretSet> {
-  const loaded = await loadSecrets(policy.secrets, env, literals);
-  if (!loaded.ok) throw secretsUnavailable(loaded.error);
-  return loaded.value;
-}
-
-function compileLayers(layers: readonly PolicyDocument[], generation: number): Policy {
-  const compiled = compile(layers, { generation });
-  if (!compiled.ok) throw configInvalid(layers.map(layer => layer.source).join(' + '), compiled.error);
-  return compiled.value;
+  const trust = options.trust ?? (await loadTrust(options.upstreamCa ?? []));
+  const { env = process.env, literals = new Map(), clock = systemClock } = options;
+  const secrets = new LiveSecrets(env, literals, trust, clock);
+  const values = await secrets.load(policy.secrets);
+  const scripts = await ScriptHost.open(policy.script);
+  secrets.use(values);
+  return new Gateway(options, policy, secrets, trust, scripts);
 }
 
 /** Made by `createGateway`. */
@@ -127,10 +116,11 @@ export class Gateway implements AsyncDisposable {
   readonly #upstream: Upstream;
   readonly #lookUp: LookUp;
   readonly #open = new Map<SandboxId, Tenant>();
+  readonly #commons = createCommons();
   /** Sees all values, so that no event can hold one. */
   #censor: SandboxSecrets;
   #policy: Policy;
-  #secrets: SecretSet;
+  readonly #secrets: LiveSecrets;
   readonly #scripts: ScriptHost;
   /** What was said of released sandboxes may still wait for its annotations. */
   readonly #leaving = new Set<Promise<void>>();
@@ -139,7 +129,7 @@ export class Gateway implements AsyncDisposable {
   constructor(
     options: GatewayOptions,
     policy: Policy,
-    secrets: SecretSet,
+    secrets: LiveSecrets,
     trust: Trust,
     scripts: ScriptHost,
   ) {
@@ -149,7 +139,11 @@ export class Gateway implements AsyncDisposable {
     this.#policy = policy;
     this.#secrets = secrets;
     this.#store = new SecretStore(options.placeholderKey ?? randomBytes(32), randomBytes(8).toString('hex'));
-    this.#censor = this.#store.forSandbox(CENSOR, secrets);
+    this.#censor = this.#store.forSandbox(CENSOR, secrets.set);
+    secrets.onChange = change => {
+      this.#replaceSecrets(change.set);
+      this.events.emit(changeFact(change));
+    };
     this.events = createBus({
       clock: this.#clock,
       redact: text => redactAll(this.#censor, text),
@@ -176,10 +170,12 @@ export class Gateway implements AsyncDisposable {
   /** Lets the traffic of one sandbox in, by whatever door. */
   admit(id: SandboxId): Admitted {
     if (this.#open.has(id)) throw new GatewayError('CONFIG_INVALID', `there is a sandbox ${id} already`);
-    const limits = createLimits(this.#policy.limits, this.#clock);
-    const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets), limits);
+    const limits = createLimits(this.#policy.limits, this.#clock, { commons: this.#commons });
+    const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets.set), limits);
     this.#open.set(id, tenant);
-    const gate = (): Gate => ({ policy: this.#policy, secrets: tenant.secrets });
+    const gate = (): Gate => {
+      return { policy: this.#policy, secrets: tenant.secrets, unavailable: this.#secrets.unavailable };
+    };
     const redact = (text: string): string => redactAll(this.#censor, text);
     const emit = tenant.annotate({ emit: this.events.emit, redact });
     tenant.script = this.#scripts.forSandbox(id, null, emit, this.#clock);
@@ -312,13 +308,11 @@ export class Gateway implements AsyncDisposable {
   async reload(layers: readonly PolicyDocument[]): Promise<void> {
     try {
       const policy = compileLayers(layers, this.#policy.generation + 1);
-      const secrets = await valuesOf(policy, this.#options);
+      const values = await this.#secrets.load(policy.secrets);
       this.#scripts.use(await this.#scripts.load(policy.script));
       this.#policy = policy;
-      this.#secrets = secrets;
-      this.#censor = this.#store.forSandbox(CENSOR, secrets);
+      this.#replaceSecrets(this.#secrets.use(values));
       for (const [id, tenant] of this.#open) {
-        tenant.secrets = this.#store.forSandbox(id, secrets);
         tenant.limits.change(policy.limits);
         tenant.script = this.#scripts.forSandbox(id, tenant.script, this.events.emit, this.#clock);
         await tenant.vestibule?.reloadPorts(portsOf(policy));
@@ -333,6 +327,11 @@ export class Gateway implements AsyncDisposable {
       });
       throw error;
     }
+  }
+
+  #replaceSecrets(set: SecretSet): void {
+    this.#censor = this.#store.forSandbox(CENSOR, set);
+    for (const [id, tenant] of this.#open) tenant.secrets = this.#store.forSandbox(id, set);
   }
 
   #announce(): void {
@@ -364,6 +363,7 @@ export class Gateway implements AsyncDisposable {
   async close(): Promise<void> {
     await Promise.all([...this.#open.keys()].map(id => this.#closeSandbox(id)));
     this.#upstream.close();
+    this.#secrets.close();
     await Promise.all(this.#leaving);
     await this.#scripts.close();
     this.events.emit({ type: 'gateway.closed', sandbox: null, gateway: { message: 'closed', detail: [] } });

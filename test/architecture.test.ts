@@ -9,7 +9,7 @@ const SHELLS = new RegExp(
     'core/clock',
     'policy/load',
     'events/(file-sink|log-file)',
-    'secrets/sources',
+    'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|thread|worker)',
     'dns/(client|serve|system-resolver)',
     'net/vestibule/(arrivals|gate|index|syscalls|tools|warden)',

@@ -24,6 +24,8 @@ export type EventType =
   | 'secret.left' // a placeholder left as it was: nothing allows it to be filled in there
   | 'script.log' // a policy script's `log()`: `gateway.message` and `gateway.detail` are its lines
   | 'script.failed' // a policy script could not annotate events; they stay as they are
+  | 'secret.rotated' // a source gave a new value; requests from now on carry it
+  | 'secret.lost' // a source has no value any more, or a token could not be renewed; requests that need it are refused
   | 'exec.started'
   | 'exec.done';
 

@@ -27,6 +27,9 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'secret.left': 'A placeholder left as it was: nothing allows it to be filled in there.',
   'script.log': 'A policy script called `log()`: `gateway.message` and `gateway.detail` are its lines.',
   'script.failed': 'The policy script could not annotate events; they stay as they are.',
+  'secret.rotated': 'A source gave a new value; the next request carries it.',
+  'secret.lost':
+    'A secret has no value any more; requests that need it are refused. `gateway.detail` says why.',
   'exec.started': 'A command was started in the sandbox.',
   'exec.done': 'The command has ended.',
 };

@@ -19,7 +19,6 @@ import type {
   PortRange,
   ScriptSpec,
   SecretSpec,
-  ValueSource,
 } from './policy.js';
 import type { Problem } from './problem.js';
 import { proxyRoutes } from './proxy-routes.js';
@@ -35,6 +34,8 @@ import {
 } from './rules.js';
 import { type PolicyInput, policySchema, proxySettings } from './schema.js';
 import { schemaProblems } from './schema-problems.js';
+import { parseDuration } from './secret-schema.js';
+import { signingSpec, valueSource } from './secret-source.js';
 import { parseSubject } from './subject.js';
 import { parseYaml, type YamlText } from './yaml.js';
 
@@ -127,16 +128,9 @@ function secretSpec(name: string, input: NonNullable<PolicyInput['secrets']>[str
     ...(input.max_occurrences !== undefined && { maxOccurrences: input.max_occurrences }),
     ...(input.redact !== undefined && { redact: input.redact }),
     ...(input.require_placeholder !== undefined && { requirePlaceholder: input.require_placeholder }),
+    ...(input.refresh !== undefined && { refreshMs: sure(parseDuration(input.refresh)) }),
+    ...(input.sign && { sign: signingSpec(input.sign) }),
   };
-}
-
-function valueSource(
-  name: string,
-  from: NonNullable<PolicyInput['secrets']>[string]['value_from'],
-): ValueSource {
-  if (from?.file !== undefined) return { kind: 'file', path: from.file };
-  if (from?.command !== undefined) return { kind: 'command', command: from.command };
-  return { kind: 'env', name: from?.env ?? name };
 }
 
 function example(input: NonNullable<PolicyInput['examples']>[number], index: number): Example {

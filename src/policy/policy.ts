@@ -13,6 +13,9 @@ import type { PathGlob } from './path.js';
 import type { HostPattern } from './pattern.js';
 import type { ProxyRoutes } from './proxy-routes.js';
 import type { DenyReason } from './question.js';
+import type { SecretSpec } from './secret-spec.js';
+
+export type { SecretSpec, ValueSource } from './secret-spec.js';
 
 export type PolicyMode = 'block_all' | 'allow_all';
 export type Protocol = 'tcp' | 'udp' | 'any';
@@ -51,30 +54,6 @@ export interface HostPin {
   readonly address: IpAddress;
   /** The port that is dialled in place of the one that was asked for; null: the same. */
   readonly port: number | null;
-}
-
-export type ValueSource =
-  | { readonly kind: 'env'; readonly name: string }
-  | { readonly kind: 'file'; readonly path: string }
-  /** A list is run as it is; a string by `sh -c`. */
-  | { readonly kind: 'command'; readonly command: string | readonly string[] }
-  /** The value came with the flag; it is kept beside the document, never in it. */
-  | { readonly kind: 'literal' };
-
-/** Where one secret may go. A host without a port means the default port of the scheme. */
-export interface SecretSpec {
-  readonly name: string;
-  readonly label: string;
-  readonly hosts: readonly { readonly host: HostPattern; readonly port: number | null }[];
-  readonly valueFrom: ValueSource;
-  /** Null: one is made for each run. */
-  readonly placeholder: string | null;
-  readonly allowHttp: boolean;
-  /** Where in a request it may stand; absent: header fields and Basic. `secrets/spec` reads this and what follows. */
-  readonly in?: readonly string[];
-  readonly maxOccurrences?: number;
-  readonly redact?: boolean;
-  readonly requirePlaceholder?: boolean;
 }
 
 export interface DnsSettings {

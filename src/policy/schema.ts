@@ -14,6 +14,7 @@ import { quoted } from './problem.js';
 import { type ProxySettings, proxyRoutes } from './proxy-routes.js';
 import { DENY_REASONS } from './reasons.js';
 import { checkCidr, checkSecretHost, parseByteSize, parseDialTarget } from './rules.js';
+import { refresh, sign, valueFrom } from './secret-schema.js';
 import { parseSubject } from './subject.js';
 
 /** A string that `parse` accepts; its sentence becomes the problem. */
@@ -94,21 +95,6 @@ const cidrRule = z
     }
   });
 
-const valueFrom = z
-  .strictObject({
-    env: z
-      .string()
-      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not the name of an environment variable')
-      .optional(),
-    file: z.string().min(1).optional(),
-    command: z.union([z.string().min(1), z.array(z.string()).min(1)]).optional(),
-  })
-  .superRefine((source, context) => {
-    if (Object.values(source).filter(value => value !== undefined).length !== 1) {
-      context.addIssue({ code: 'custom', message: 'names exactly one of env, file and command' });
-    }
-  });
-
 /** The shape alone: `secrets/place` refuses the fields that no value may enter. */
 const SECRET_PLACE =
   /^(?:header(?::[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?|basic|query(?::.+)?|path|body(?::json:\$(?:\.[A-Za-z0-9_-]+)+|:form:.+)?|websocket)$/;
@@ -141,6 +127,10 @@ const secret = z.strictObject({
     .boolean()
     .optional()
     .describe('requests to its hosts carry the placeholder, and no credential of the sandbox'),
+  refresh: refresh
+    .optional()
+    .describe('how often the source is asked again; files are watched, and tokens renewed, without it'),
+  sign: sign.optional().describe('a key that signs requests on the host, and stands in none'),
 });
 
 const dns = z.strictObject({

@@ -17,6 +17,8 @@ export interface Gate {
   /** Null until a policy has loaded: everything is denied. */
   readonly policy: Policy | null;
   readonly secrets: SandboxSecrets;
+  /** Secrets of the policy that have no value now, and why; absent: none. */
+  readonly unavailable?: ReadonlyMap<string, string>;
 }
 
 export interface ProxyContext {

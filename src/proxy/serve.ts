@@ -34,6 +34,7 @@ import { askAnswer } from './scripted/ask-answer.js';
 import { askRequest, readableBack } from './scripted/ask-request.js';
 import { factsOf } from './scripted/facts.js';
 import { relayMessages } from './scripted/relay-messages.js';
+import { refusalOfMissing, refusalOfSigning, signDeparting } from './signing.js';
 import { Trace } from './trace.js';
 import { splice } from './tunnel.js';
 import { GuardedSocket } from './websocket/guarded.js';
@@ -41,6 +42,8 @@ import { GuardedSocket } from './websocket/guarded.js';
 /** Serves one exchange to its end. Never rejects: whatever goes wrong becomes an answer and an event. */
 export async function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
   const trace = new Trace(exchange, flow, context);
+  const turn = context.limits.turn();
+  if (turn !== null) await turn;
   // One snapshot: a reload in the middle does not give this request two policies.
   const gate = context.gate();
   try {
@@ -74,21 +77,32 @@ type Judged =
 
 /** decide → script → decide again → substitute. Nothing has left yet. */
 async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Promise<Judged> {
-  if (!context.limits.admitRequest()) return refused(refusalOfRate(exchange.request.head.authority));
+  if (!context.limits.admitRequest()) {
+    await context.limits.beforeRefusal(exchange.signal);
+    return refused(refusalOfRate(exchange.request.head.authority));
+  }
   const scripted = await decideAndScript(exchange.request, gate, context.script);
   if (scripted.kind !== 'allowed') return scripted;
   const { request, verdict, script } = scripted;
   const { head } = request;
   if (isDnsMessage(head)) return refused(refusalOfDns(head.authority));
   const substitution = substitute(gate.secrets, outboundOf(head, verdict));
-  if (!substitution.ok) return refused(refusalOfLeak(substitution.leaks, head.authority), substitution.leaks);
-  if (substitution.used.length > 0 && context.recordBlocked())
-    return refused(refusalOfRecord(head.authority));
+  if (!substitution.ok) return leaking(substitution.leaks, head, verdict, gate);
   const guarded = await guardBody(request, gate.secrets, substitution);
+  const signed = await signDeparting(gate.secrets, head, substitution, guarded);
   const leak = guarded.leak();
-  if (leak !== null) return refused(refusalOfLeak([leak], head.authority), [leak]);
+  if (leak !== null) return leaking([leak], head, verdict, gate);
+  if (!signed.ok) return refused(refusalOfSigning(signed.error, head.authority));
+  if (signed.value.substitution.used.length > 0 && context.recordBlocked())
+    return refused(refusalOfRecord(head.authority));
   const dialogue = head.upgrade === null ? null : guardDialogue(gate.secrets, substitution);
-  return { kind: 'departs', head, script, verdict, substitution, guarded, dialogue };
+  const { substitution: final, guarded: body } = signed.value;
+  return { kind: 'departs', head, script, verdict, substitution: final, guarded: body, dialogue };
+}
+
+function leaking(leaks: readonly Leak[], { authority }: RequestHead, { secrets }: Allow, gate: Gate): Judged {
+  const missing = refusalOfMissing(leaks, secrets, gate.unavailable, authority);
+  return missing === null ? refused(refusalOfLeak(leaks, authority), leaks) : refused(missing);
 }
 
 function outboundOf(

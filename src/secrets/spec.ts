@@ -7,16 +7,9 @@ import { err, ok, type Result } from '../core/result.js';
 import { allowsContent, DEFAULT_PLACES, type Place, parsePlace } from './place.js';
 import { isPlaceholder } from './placeholder.js';
 import { isSecretName, parseSecret, type SecretFault } from './secret.js';
+import type { SigningSpec } from './signing/spec.js';
+import type { ValueSource } from './sources/source.js';
 import type { LoadedSecret } from './store.js';
-
-/** Where a value comes from. */
-export type ValueSource =
-  | { readonly kind: 'env'; readonly name: string }
-  | { readonly kind: 'file'; readonly path: string }
-  /** A list is run as it is; a string by `sh -c`. */
-  | { readonly kind: 'command'; readonly command: string | readonly string[] }
-  /** The value came with a flag and is given beside the spec. */
-  | { readonly kind: 'literal' };
 
 /** One secret as the policy gives it. What is absent has its default. */
 export interface SecretSpec {
@@ -30,6 +23,10 @@ export interface SecretSpec {
   /** Default true. */
   readonly redact?: boolean;
   readonly requirePlaceholder?: boolean;
+  /** How often the source is asked again, in milliseconds; absent: at start and on reload. Files are watched. */
+  readonly refreshMs?: number;
+  /** A key that signs: it is in no request. */
+  readonly sign?: SigningSpec;
 }
 
 /** What is wrong with one secret. `message` names it and never holds a value. */
@@ -60,7 +57,22 @@ export function problemsOf(spec: SecretSpec): SecretProblem[] {
   if (most !== null && !(Number.isSafeInteger(most) && most > 0)) {
     problems.push(say('max_occurrences is not a positive whole number'));
   }
+  if (spec.sign !== undefined && (spec.in !== undefined || spec.requirePlaceholder === true)) {
+    problems.push(say('a key that signs stands in no request: in and require_placeholder say nothing of it'));
+  }
   return problems;
+}
+
+/** What is wrong with secrets that only together can be wrong. */
+export function pairProblems(specs: readonly SecretSpec[]): SecretProblem[] {
+  const byName = new Map(specs.map(spec => [spec.name, spec]));
+  return specs.flatMap(({ name, sign }) => {
+    if (sign?.kind !== 'aws_sigv4') return [];
+    const id = byName.get(sign.accessKeyId);
+    if (id !== undefined && id.sign === undefined) return [];
+    const what = id === undefined ? 'is no secret of the policy' : 'signs itself';
+    return [{ secret: name, message: `secret ${name}: sign: access_key_id: ${sign.accessKeyId} ${what}` }];
+  });
 }
 
 /** The secret with its value. Call `problemsOf` first. */
@@ -73,12 +85,13 @@ export function loadedSecret(spec: SecretSpec, value: string): Result<LoadedSecr
   return ok({
     secret: secret.value,
     placeholder: spec.placeholder,
-    places: places.ok ? places.value : [],
+    places: places.ok && spec.sign === undefined ? places.value : [],
     pinned: spec.in !== undefined,
     allowHttp: spec.allowHttp,
     maxOccurrences: spec.maxOccurrences ?? null,
     redact: spec.redact ?? true,
     requirePlaceholder: spec.requirePlaceholder ?? false,
+    sign: spec.sign ?? null,
   });
 }
 

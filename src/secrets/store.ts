@@ -8,6 +8,7 @@
 import type { Place } from './place.js';
 import { mintPlaceholder, type PlaceholderOwner } from './placeholder.js';
 import { reveal, type Secret } from './secret.js';
+import type { SigningSpec } from './signing/spec.js';
 import { type Subject, Watch } from './watch.js';
 
 /** A secret whose value is there, and what may be done with it. */
@@ -25,6 +26,8 @@ export interface LoadedSecret {
   readonly redact: boolean;
   /** Requests to its hosts must carry the placeholder, and no credential of the sandbox's own. */
   readonly requirePlaceholder: boolean;
+  /** A key that signs requests and stands in none. */
+  readonly sign?: SigningSpec | null;
 }
 
 /** By name. Replaced whole when something is rotated. */
@@ -198,5 +201,18 @@ function retiredNow(
     retired.delete(reveal(loaded.secret));
     retired.delete(placeholders.get(secret) ?? '');
   }
-  return [...retired.values()];
+  return newest([...retired.values()]);
+}
+
+/** Tokens that are renewed every hour would make the watch longer for ever: of each secret the last ones are kept. */
+const KEPT_RETIRED = 32;
+
+function newest(retired: readonly Retired[]): Retired[] {
+  const counts = new Map<string, number>();
+  const kept = retired.toReversed().filter(({ secret }) => {
+    const count = (counts.get(secret) ?? 0) + 1;
+    counts.set(secret, count);
+    return count <= KEPT_RETIRED;
+  });
+  return kept.reverse();
 }

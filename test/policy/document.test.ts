@@ -110,7 +110,7 @@ test.each([
   [
     'a secret with two sources',
     'secrets: { A: { hosts: [a.test], value_from: { env: A, file: b } } }',
-    'p.yaml:1: secrets.A.value_from: names exactly one of env, file and command',
+    'p.yaml:1: secrets.A.value_from: names exactly one of env, file, command, fd, systemd, keyring, vault, aws_secrets_manager, oauth2 and jwt',
   ],
   [
     'a secret with an odd name',

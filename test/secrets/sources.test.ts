@@ -2,8 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { reveal } from '../../src/secrets/secret.js';
+import type { ValueSource } from '../../src/secrets/sources/source.js';
 import { loadSecrets, secretsUnavailable } from '../../src/secrets/sources.js';
-import type { SecretSpec, ValueSource } from '../../src/secrets/spec.js';
+import type { SecretSpec } from '../../src/secrets/spec.js';
 
 const VALUE = 'sk-live+REAL/value=0123456789';
 let folder = '';
