@@ -61,6 +61,14 @@ export type Reply =
 
 export interface ThreadData {
   readonly wasm: WebAssembly.Module;
-  /** One 32-bit number: messages that were answered, counted before the reply is sent. */
-  readonly answered: SharedArrayBuffer;
+  /** 32-bit numbers, at the places of `SHARED`. */
+  readonly shared: SharedArrayBuffer;
 }
+
+/** What a thread tells without a message. */
+export const SHARED = {
+  /** Messages that were answered, counted before the reply is sent. */
+  answered: 0,
+  /** The kernel's number of the thread; 0: not to be known. */
+  task: 1,
+} as const;

@@ -12,7 +12,8 @@ import { Worker } from 'node:worker_threads';
 import { errorCode } from '../core/errors.js';
 import type { ScriptFault } from '../policy/hooks.js';
 import { packageRoot } from '../policy/load.js';
-import type { CellId, Message, Reply, ThreadData } from './protocol.js';
+import { type CellId, type Message, type Reply, SHARED, type ThreadData } from './protocol.js';
+import { taskRanMs } from './task-time.js';
 
 /** How a message ended that got no reply. */
 export interface Lost {
@@ -32,12 +33,15 @@ interface Waiting {
 /** A reply that is on its way to us is waited for this long beyond the deadline, at most this often. */
 const ON_ITS_WAY_MS = 5;
 
+/** A thread that the machine starved may run this many deadlines longer. */
+const MOST_PATIENCE = 3;
+
 /** A machine under load takes its time to start a thread; no script runs meanwhile. */
 const BOOT_MS = 20_000;
 
 export class ScriptThread {
   readonly #worker: Worker;
-  readonly #answered = new Int32Array(new SharedArrayBuffer(4));
+  readonly #shared = new Int32Array(new SharedArrayBuffer(8));
   readonly #line: Waiting[] = [];
   readonly #onEnd: (thread: ScriptThread) => void;
   #first = 0;
@@ -45,12 +49,13 @@ export class ScriptThread {
   #headSince = 0;
   #timer: NodeJS.Timeout | null = null;
   #timerDue = 0;
+  #mark: { readonly at: number; readonly ranMs: number | null } = { at: 0, ranMs: null };
   #ended: Promise<unknown> | null = null;
   /** Cells that are open in it. */
   readonly cells = new Set<CellId>();
 
   constructor(wasm: WebAssembly.Module, onEnd: (thread: ScriptThread) => void) {
-    const data: ThreadData = { wasm, answered: this.#answered.buffer as SharedArrayBuffer };
+    const data: ThreadData = { wasm, shared: this.#shared.buffer as SharedArrayBuffer };
     this.#worker = new Worker(workerFile(), {
       workerData: data,
       // Nothing of the gateway's surroundings is theirs to have: no environment, no flags, no standard streams.
@@ -125,7 +130,9 @@ export class ScriptThread {
   }
 
   #lookIn(ms: number): void {
-    this.#timerDue = performance.now() + ms;
+    const now = performance.now();
+    this.#mark = { at: now, ranMs: taskRanMs(Atomics.load(this.#shared, SHARED.task)) };
+    this.#timerDue = now + ms;
     this.#timer = setTimeout(this.#look, ms);
   }
 
@@ -137,10 +144,18 @@ export class ScriptThread {
     const restMs = this.#headSince + head.deadlineMs - performance.now();
     if (restMs > 0) this.#lookIn(restMs);
     // The thread is done with it, and it is we who are late.
-    else if (this.#received !== Atomics.load(this.#answered, 0)) this.#lookIn(ON_ITS_WAY_MS);
+    else if (this.#received !== Atomics.load(this.#shared, SHARED.answered)) this.#lookIn(ON_ITS_WAY_MS);
+    else if (-restMs < head.deadlineMs * MOST_PATIENCE && this.#starved()) this.#lookIn(head.deadlineMs / 2);
     else
       this.#end({ fault: 'script-timeout', message: `ran longer than ${head.deadlineMs} ms and was ended` });
   };
+
+  /** Whether the machine let it run for less than half of the time since we last looked. */
+  #starved(): boolean {
+    const { at, ranMs } = this.#mark;
+    const nowMs = taskRanMs(Atomics.load(this.#shared, SHARED.task));
+    return ranMs !== null && nowMs !== null && nowMs - ranMs < (performance.now() - at) / 2;
+  }
 
   #end(
     why: Pick<Lost, 'fault' | 'message'>,

@@ -7,10 +7,19 @@ import { createEngine, type Engine } from './engine.js';
 import { EXAMPLES } from './examples-prelude.js';
 import { scriptFiles } from './files.js';
 import { modulesOf } from './modules.js';
-import type { CallMessage, CellId, Message, OpenMessage, Reply, ThreadData } from './protocol.js';
+import {
+  type CallMessage,
+  type CellId,
+  type Message,
+  type OpenMessage,
+  type Reply,
+  SHARED,
+  type ThreadData,
+} from './protocol.js';
+import { ownTask } from './task-time.js';
 
-const { wasm, answered } = workerData as ThreadData;
-const progress = new Int32Array(answered);
+const { wasm, shared } = workerData as ThreadData;
+const told = new Int32Array(shared);
 const cells = new Map<CellId, Engine>();
 
 /** What QuickJS asks for local time is the thread's own: make it UTC, so that no answer depends on where we run. */
@@ -67,11 +76,12 @@ async function answer(message: Message): Promise<Reply> {
 }
 
 useUtc();
+Atomics.store(told, SHARED.task, ownTask());
 let last: Promise<void> = Promise.resolve();
 let waiting = 0;
 
 function reply(given: Reply): void {
-  Atomics.add(progress, 0, 1);
+  Atomics.add(told, SHARED.answered, 1);
   parentPort?.postMessage(given);
 }
 

@@ -5,6 +5,7 @@ import { eventAdapter } from '../support/corpus/event-cases.js';
 import { h2Adapter } from '../support/corpus/h2-adapter.js';
 import { domainAdapter, ssrfAdapter } from '../support/corpus/policy-adapter.js';
 import { responseAdapter } from '../support/corpus/response-adapter.js';
+import { scriptAdapter } from '../support/corpus/script-cases.js';
 import { secretAdapter } from '../support/corpus/secret-adapter.js';
 import { smugglingAdapter } from '../support/corpus/smuggling-adapter.js';
 import { sniAdapter } from '../support/corpus/sni-adapter.js';
@@ -23,7 +24,7 @@ const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['responses', responseAdapter],
   ['secrets', secretAdapter],
   ['smuggling', smugglingAdapter],
-  ['scripts', { reason: LATER }],
+  ['scripts', scriptAdapter],
   ['frames', { reason: LATER }],
 ]);
 
