@@ -83,6 +83,8 @@ export interface Script {
   readonly answer: Uint8Array;
   /** Ends the connection this long after the answer; null: never. */
   readonly holdMs: number | null;
+  /** The path that is answered so; default: `/case`. */
+  readonly path?: string;
 }
 
 export interface ScriptedUpstream extends Upstream {
@@ -106,7 +108,8 @@ export async function startScriptedUpstream(
       record.chunks.push(chunk);
       text += chunk.toString('latin1');
       for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
-        const script = /^\S+ \/case /.test(text) ? state.script : null;
+        const asked = text.split(' ', 2)[1] === (state.script?.path ?? '/case');
+        const script = asked ? state.script : null;
         text = text.slice(end + 4);
         socket.write(script?.answer ?? OWN);
         if (script?.holdMs != null) timers.add(setTimeout(() => socket.end(), script.holdMs));

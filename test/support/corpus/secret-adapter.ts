@@ -15,6 +15,7 @@ import {
   skipped,
 } from './case.js';
 import {
+  type GuestFrame,
   type H2Request,
   judgeSecret,
   planFor,
@@ -22,6 +23,7 @@ import {
   type SecretPlan,
   type SeenSecret,
 } from './secret-cases.js';
+import { converse } from './secret-dialogue.js';
 
 export const secretAdapter: CorpusAdapter = { concurrency: 8, open: openSession };
 
@@ -37,9 +39,20 @@ async function openSession(file: CorpusFile): Promise<CorpusSession> {
 
 async function runCase(file: CorpusFile, item: SecretCase): Promise<Outcome> {
   if (item.config?.script !== undefined) return skipped('policy scripts are asked in scripts.json');
+  if (item.ws !== undefined) return runDialogue(file, item, item.ws.frames);
   if (item.interleave !== undefined) return runInterleaved(file, item, item.interleave);
   const plan = planFor(file, item, { own: item.placeholder_owner !== undefined });
   const { pass, seen } = judgeSecret(item, plan, await deliver(item, plan));
+  return pass ? PASSED : failed(item.expected, seen);
+}
+
+async function runDialogue(
+  file: CorpusFile,
+  item: SecretCase,
+  frames: readonly GuestFrame[],
+): Promise<Outcome> {
+  const plan = planFor(file, item);
+  const { pass, seen } = judgeSecret(item, plan, await converse(item, plan, frames));
   return pass ? PASSED : failed(item.expected, seen);
 }
 

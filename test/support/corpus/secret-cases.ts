@@ -15,7 +15,7 @@ export interface SecretCase {
   /** Offsets at which the bytes are cut. */
   readonly segments?: readonly number[];
   readonly h2?: H2Request;
-  readonly ws?: { readonly frames: readonly object[] };
+  readonly ws?: { readonly frames: readonly GuestFrame[] };
   readonly config?: SecretConfig;
   readonly upstream: { readonly contains: readonly string[]; readonly not_contains: readonly string[] };
   readonly upstream_never?: readonly string[];
@@ -27,6 +27,16 @@ export interface SecretCase {
   readonly interleave?: readonly { readonly vm: string; readonly value: string }[];
 }
 
+export interface GuestFrame {
+  readonly opcode: number;
+  readonly fin?: boolean;
+  readonly rsv1?: boolean;
+  /** The payload is sent as permessage-deflate writes it (RFC 7692 §7.2.1). */
+  readonly deflated?: boolean;
+  readonly masked?: boolean;
+  readonly payload: string;
+}
+
 export interface H2Request {
   readonly headers: readonly (readonly [string, string])[];
   readonly body: string | readonly string[] | null;
@@ -36,7 +46,7 @@ export interface H2Request {
 export interface SecretConfig {
   /** Hosts by secret: those that are not named do not exist. */
   readonly secrets?: Readonly<Record<string, readonly string[]>>;
-  readonly inject?: { readonly query?: boolean; readonly body?: boolean };
+  readonly inject?: { readonly query?: boolean; readonly body?: boolean; readonly websocket?: boolean };
   readonly allowPlainHttp?: boolean;
   /** Of the rule that allows the destination. */
   readonly paths?: readonly string[];
@@ -96,8 +106,14 @@ export function planFor(file: CorpusFile, item: SecretCase, { own = false } = {}
   };
 }
 
-function placesOf({ query, body }: NonNullable<SecretConfig['inject']>): string[] {
-  return ['header', 'basic', ...(query ? ['query'] : []), ...(body ? ['body'] : [])];
+function placesOf({ query, body, websocket }: NonNullable<SecretConfig['inject']>): string[] {
+  return [
+    'header',
+    'basic',
+    ...(query ? ['query'] : []),
+    ...(body ? ['body'] : []),
+    ...(websocket ? ['websocket'] : []),
+  ];
 }
 
 function mapped<T, U>(
@@ -108,7 +124,10 @@ function mapped<T, U>(
 }
 
 export interface SeenSecret {
-  /** Each request that reached an upstream: its head and its content, one character a byte. */
+  /**
+   * Each request that reached an upstream: its head and its content, one character a byte. Of a WebSocket, the handshake
+   * and each message; nothing where no message arrived.
+   */
   readonly upstream: readonly string[];
   /** Of the answers, in order; empty: the connection ended without one. */
   readonly statuses: readonly number[];
