@@ -2,14 +2,15 @@
  * The way back: what an upstream said, without what would lead the sandbox around the gateway, and, where a secret
  * went out, without its value.
  */
-import { Transform, type TransformCallback } from 'node:stream';
+import { Readable, Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { GatewayError } from '../core/errors.js';
-import { firstHeader, type HeaderList, withoutHeaders } from '../core/headers.js';
+import { firstHeader, type HeaderList, headerValues, withoutHeaders } from '../core/headers.js';
+import { parseCodings } from '../secrets/inflate.js';
 import { type Redactor, redactFields, redactorFor, redactWhole, redactWire } from '../secrets/redact.js';
 import type { SandboxSecrets } from '../secrets/store.js';
-import type { Answer, Body, Framing } from './exchange.js';
+import type { Answer, Body, Exchange, Framing } from './exchange.js';
+import { undone } from './undone.js';
 
 /** HTTP/3 would go past the gateway (RFC 7838); the door drops its packets too. */
 const LEADS_AWAY: ReadonlySet<string> = new Set(['alt-svc']);
@@ -17,6 +18,16 @@ const LEADS_AWAY: ReadonlySet<string> = new Set(['alt-svc']);
 /** Fields that would make an answer which cannot be searched: a coded one, or a part of one. */
 const HINDERS_REDACTION: ReadonlySet<string> = new Set(['accept-encoding', 'range', 'if-range', 'a-im']);
 const CONTENT_ENCODING: ReadonlySet<string> = new Set(['content-encoding']);
+/** Codings upon codings that are undone. */
+const MAX_CODINGS = 3;
+/** What would no longer be true of a redacted content, and might tell something of the value (RFC 9530, RFC 9110 §14.4). */
+const OF_THE_ORIGINAL: ReadonlySet<string> = new Set([
+  'content-md5',
+  'digest',
+  'content-digest',
+  'repr-digest',
+  'content-range',
+]);
 
 /** The request's fields when its answer is to be redacted: the content is asked for whole and uncoded. */
 export function askForPlain(headers: HeaderList): HeaderList {
@@ -37,8 +48,12 @@ export function answerFor(
   if (redactor === null) {
     return cleaned === head.headers ? answer : { ...answer, head: { ...head, headers: cleaned } };
   }
-  const content = redactContent({ ...answer, head: { ...head, headers: cleaned } }, method, redactor, bytes =>
-    redactWhole(secrets, redact, bytes),
+  const searched = withoutHeaders(cleaned, OF_THE_ORIGINAL);
+  const content = redactContent(
+    { ...answer, head: { ...head, headers: searched } },
+    method,
+    redactor,
+    bytes => redactWhole(secrets, redact, bytes),
   );
   return {
     head: {
@@ -48,8 +63,18 @@ export function answerFor(
       framing: content.framing,
     },
     body: content.body,
-    trailers: () => redactFields(secrets, redact, answer.trailers()),
+    trailers: () => redactFields(secrets, redact, withoutHeaders(answer.trailers(), OF_THE_ORIGINAL)),
   };
+}
+
+/** What tells the sandbox of an interim answer (1xx), redacted as the answer itself. */
+export function informer(
+  exchange: Pick<Exchange, 'inform'>,
+  secrets: SandboxSecrets,
+  redact: readonly string[],
+): Exchange['inform'] {
+  if (redact.length === 0) return exchange.inform.bind(exchange);
+  return (status, headers) => exchange.inform(status, redactFields(secrets, redact, headers));
 }
 
 /**
@@ -96,21 +121,22 @@ function redactContent(
 ): Content {
   const { headers, framing } = head;
   if (method === 'HEAD' || head.status === 304) return { headers, framing, body };
-  const coding = firstHeader(headers, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
-  if (coding === 'identity' || coding === '') {
-    if (!(body instanceof Uint8Array)) {
-      return { headers, framing: openFraming(framing), body: piped(body, new Redaction(redactor)) };
-    }
+  if (body instanceof Uint8Array && body.length === 0) return { headers, framing, body };
+  const codings = parseCodings(headerValues(headers, 'content-encoding').join(','));
+  if (codings === null || codings.length > MAX_CODINGS) throw unsearchable();
+  if (codings.length === 0 && body instanceof Uint8Array) {
     const redacted = whole(body);
     const length: Framing = framing.kind === 'length' ? { kind: 'length', bytes: redacted.length } : framing;
     return { headers, framing: length, body: redacted };
   }
-  // The upstream coded it although we asked for identity.
-  const decoder = decoderOf(coding);
-  const decoded = body instanceof Uint8Array ? decoder : piped(body, decoder);
-  if (body instanceof Uint8Array) decoder.end(body);
-  const plain = withoutHeaders(headers, CONTENT_ENCODING);
-  return { headers: plain, framing: openFraming(framing), body: piped(decoded, new Redaction(redactor)) };
+  // Coded although we asked for identity: what is searched goes on as it was searched.
+  const plain = body instanceof Uint8Array ? Readable.from([body]) : body;
+  const decoded = codings.reduceRight<Readable>(undone, plain);
+  return {
+    headers: codings.length === 0 ? headers : withoutHeaders(headers, CONTENT_ENCODING),
+    framing: openFraming(framing),
+    body: piped(decoded, new Redaction(redactor)),
+  };
 }
 
 /** A placeholder has another length than its value. */
@@ -118,21 +144,9 @@ function openFraming(framing: Framing): Framing {
   return framing.kind === 'length' ? { kind: 'chunked' } : framing;
 }
 
-function decoderOf(coding: string): Transform {
-  switch (coding) {
-    case 'gzip':
-    case 'x-gzip':
-      return createGunzip();
-    case 'deflate':
-      return createInflate();
-    case 'br':
-      return createBrotliDecompress();
-    default:
-      throw new GatewayError(
-        'UPSTREAM_PROTOCOL',
-        'the answer is coded in a way that cannot be searched for a secret',
-      );
-  }
+function unsearchable(): GatewayError {
+  const what = 'the answer is coded in a way that cannot be searched for a secret';
+  return new GatewayError('UPSTREAM_PROTOCOL', what);
 }
 
 function piped<T extends Transform>(from: NodeJS.ReadableStream, to: T): T {

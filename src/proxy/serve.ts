@@ -29,7 +29,7 @@ import {
   refusalOfScript,
   refusalOfVerdict,
 } from './refusal.js';
-import { answerFor, askForPlain, limitContent } from './response.js';
+import { answerFor, askForPlain, informer, limitContent } from './response.js';
 import { askAnswer } from './scripted/ask-answer.js';
 import { askRequest, readableBack } from './scripted/ask-request.js';
 import { factsOf } from './scripted/facts.js';
@@ -256,7 +256,7 @@ function depart({
     host: authorityText(authority),
     body: guarded.body,
     trailers: exchange.request.trailers,
-    inform: exchange.inform.bind(exchange),
+    inform: informer(exchange, gate.secrets, substitution.redact),
     sensitive: substitution.sensitive,
   };
   const request = {

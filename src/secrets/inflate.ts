@@ -19,7 +19,8 @@ export class Inflater {
   #failed = false;
 
   constructor(coding: ContentCoding, first: number) {
-    this.#stream = decoderOf(coding, first);
+    // A content cut short is the receiver's business: what came is decoded without complaint.
+    this.#stream = decoderOf(coding, first, { mayBeCutShort: true });
     this.#stream.on('readable', () => this.#drain());
     this.#stream.on('error', () => {
       this.#failed = true;
@@ -117,9 +118,14 @@ export function sniffCoding(first: Uint8Array): ContentCoding | null {
   return null;
 }
 
-function decoderOf(coding: ContentCoding, first: number): zlib.Gunzip {
-  // A content cut short is the receiver's business: what came is decoded without complaint.
-  const options = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
+/** `first` is the content's first byte. Unless it `mayBeCutShort`, content that is not whole is an error at its end. */
+export function decoderOf(
+  coding: ContentCoding,
+  first: number,
+  { mayBeCutShort }: { readonly mayBeCutShort: boolean },
+): zlib.Gunzip {
+  const { Z_SYNC_FLUSH, Z_FINISH, BROTLI_OPERATION_FLUSH, BROTLI_OPERATION_FINISH } = zlib.constants;
+  const options = { finishFlush: mayBeCutShort ? Z_SYNC_FLUSH : Z_FINISH };
   switch (coding) {
     case 'gzip':
       return zlib.createGunzip(options);
@@ -127,7 +133,9 @@ function decoderOf(coding: ContentCoding, first: number): zlib.Gunzip {
       // RFC 9110 §8.4.1.2: "deflate" is zlib's format, but raw deflate is sent under that name.
       return (first & 0x0f) === 8 ? zlib.createInflate(options) : zlib.createInflateRaw(options);
     case 'br':
-      return zlib.createBrotliDecompress({ finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH });
+      return zlib.createBrotliDecompress({
+        finishFlush: mayBeCutShort ? BROTLI_OPERATION_FLUSH : BROTLI_OPERATION_FINISH,
+      });
     case 'zstd':
       return zstdDecoder();
   }

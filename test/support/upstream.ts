@@ -104,7 +104,10 @@ export async function startScriptedUpstream(
   const take = (socket: Duplex): void => {
     record.connections += 1;
     let text = '';
+    let hold: NodeJS.Timeout | undefined;
     socket.on('data', (chunk: Buffer) => {
+      // A connection that is used again is not closed for the request before.
+      clearTimeout(hold);
       record.chunks.push(chunk);
       text += chunk.toString('latin1');
       for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
@@ -112,7 +115,9 @@ export async function startScriptedUpstream(
         const script = asked ? state.script : null;
         text = text.slice(end + 4);
         socket.write(script?.answer ?? OWN);
-        if (script?.holdMs != null) timers.add(setTimeout(() => socket.end(), script.holdMs));
+        if (script?.holdMs == null) continue;
+        hold = setTimeout(() => socket.end(), script.holdMs);
+        timers.add(hold);
       }
     });
   };
