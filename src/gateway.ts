@@ -29,8 +29,8 @@ import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
 import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
-import { createCommons } from './proxy/limits/commons.js';
 import { createLimits, type Limits } from './proxy/limits/limits.js';
+import { createShares } from './proxy/limits/shares.js';
 import { createRefusedPackets, type RefusedPackets } from './proxy/refused-packets.js';
 import type { Ca } from './proxy/tls/ca.js';
 import type { UpstreamTimes } from './proxy/upstream/connect.js';
@@ -116,7 +116,7 @@ export class Gateway implements AsyncDisposable {
   readonly #upstream: Upstream;
   readonly #lookUp: LookUp;
   readonly #open = new Map<SandboxId, Tenant>();
-  readonly #commons = createCommons();
+  readonly #shares = createShares();
   /** Sees all values, so that no event can hold one. */
   #censor: SandboxSecrets;
   #policy: Policy;
@@ -170,7 +170,7 @@ export class Gateway implements AsyncDisposable {
   /** Lets the traffic of one sandbox in, by whatever door. */
   admit(id: SandboxId): Admitted {
     if (this.#open.has(id)) throw new GatewayError('CONFIG_INVALID', `there is a sandbox ${id} already`);
-    const limits = createLimits(this.#policy.limits, this.#clock, { commons: this.#commons });
+    const limits = createLimits(this.#policy.limits, this.#clock, { shares: this.#shares });
     const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets.set), limits);
     this.#open.set(id, tenant);
     const gate = (): Gate => {

@@ -16,7 +16,7 @@ const SHELLS = new RegExp(
     'vm/process/(command|host|status)',
     'vm/trust/host-trust',
     'proxy/(body-guard|peek|serve)',
-    'proxy/limits/pacer',
+    'proxy/limits/(descriptors|pacer|shares)',
     'proxy/http1/(deadline|server-connection)',
     'proxy/http2/session',
     'proxy/tls/(ca-store|server-context|terminate)',

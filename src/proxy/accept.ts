@@ -75,7 +75,8 @@ export async function acceptProxyFlow(flow: Flow, context: ProxyContext): Promis
 
 /** One flow more than `limits.max_connections` allows: refused at once, and on record. */
 export function refuseFlow(flow: Flow, context: ProxyContext): void {
-  const hint = 'the sandbox has as many connections open as limits.max_connections allows';
+  const hint =
+    'the sandbox has as many connections open as limits.max_connections, or its share of them, allows';
   startFlowTrace(flow, context).refused('LIMIT_EXCEEDED', 'limits.max_connections', hint);
   flow.refuse();
 }

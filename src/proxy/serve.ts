@@ -79,6 +79,7 @@ type Judged =
 async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Promise<Judged> {
   if (!context.limits.admitRequest()) {
     await context.limits.beforeRefusal(exchange.signal);
+    await context.limits.turn();
     return refused(refusalOfRate(exchange.request.head.authority));
   }
   const scripted = await decideAndScript(exchange.request, gate, context.script);

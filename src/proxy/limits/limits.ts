@@ -8,6 +8,7 @@ import type { Clock } from '../../core/clock.js';
 import { createTokenBucket, type TokenBucket } from '../../core/token-bucket.js';
 import { PacedStream } from './paced-stream.js';
 import { createPacer, type Pacer, type Schedule, schedule } from './pacer.js';
+import { createShares, type Shares } from './shares.js';
 
 /** Null: no limit. Every number is above zero. */
 export interface LimitSettings {
@@ -33,13 +34,31 @@ export interface Limits {
   admitFlow(): (() => void) | null;
   /** False: this request comes over the rate. */
   admitRequest(): boolean;
+  /**
+   * Waits before a request over the rate is told so: a client that asks again at once would make of refusals more work
+   * than the requests would have been. Ends with `signal` too.
+   */
+  beforeRefusal(signal: AbortSignal): Promise<void>;
+  /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
+  turn(): Promise<void> | null;
   /** The sandbox's side of one flow, at the speed that the limits allow. Owns `stream` from here on. */
   pace(stream: Duplex): Duplex;
   /** After a reload. Open flows stay open and counted; a direction that was not limited stays so for them. */
   change(settings: LimitSettings): void;
 }
 
-export function createLimits(settings: LimitSettings, clock: Clock, later: Schedule = schedule): Limits {
+/** How long a refusal for the rate takes, in milliseconds: the time in which the rate is filled up again. */
+const REFUSAL_MS = 1_000;
+/** Of a sandbox that has the gateway to itself. */
+const ALONE_DESCRIPTORS = 1 << 20;
+
+/** `shares`: what is shared with the other sandboxes; absent: with nobody. */
+export function createLimits(
+  settings: LimitSettings,
+  clock: Clock,
+  { shares = createShares(ALONE_DESCRIPTORS), later = schedule }: LimitParts = {},
+): Limits {
+  const share = shares.join();
   let current = settings;
   let flows = 0;
   let requests = bucketFor(settings.requestsPerSecond);
@@ -49,15 +68,20 @@ export function createLimits(settings: LimitSettings, clock: Clock, later: Sched
   return {
     admitFlow: () => {
       if (current.maxConnections !== null && flows >= current.maxConnections) return null;
+      if (!share.openFlow()) return null;
       flows += 1;
       let isOpen = true;
       return () => {
         // Called twice it must not free the place of another.
-        if (isOpen) flows -= 1;
+        if (!isOpen) return;
         isOpen = false;
+        flows -= 1;
+        share.closeFlow();
       };
     },
     admitRequest: () => requests === null || requests.take(1, clock.monotonic()),
+    beforeRefusal: signal => wait(REFUSAL_MS, signal, later),
+    turn: () => share.turn(),
     pace: stream =>
       egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),
     change: next => {
@@ -67,6 +91,26 @@ export function createLimits(settings: LimitSettings, clock: Clock, later: Sched
       current = next;
     },
   };
+}
+
+export interface LimitParts {
+  readonly shares?: Shares;
+  readonly later?: Schedule;
+}
+
+function wait(milliseconds: number, signal: AbortSignal, later: Schedule): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) return resolve();
+    const cancel = later(milliseconds, () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    const onAbort = (): void => {
+      cancel();
+      resolve();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
 }
 
 function bucketFor(perSecond: number | null): TokenBucket | null {

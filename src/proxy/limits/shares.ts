@@ -1,0 +1,100 @@
+/**
+ * What all sandboxes of a gateway share, the event loop and the file descriptors, and how no one of them takes it from
+ * the others (threats R2, R9). A shell: it waits for the event loop's next turn.
+ */
+import { maxDescriptors } from './descriptors.js';
+
+export interface Shares {
+  /** The share of one more sandbox. */
+  join(): Share;
+}
+
+/** One sandbox's part in the shares. */
+export interface Share {
+  /** Counts one more open flow; false: there is no room for it, and it must not be closed. */
+  openFlow(): boolean;
+  closeFlow(): void;
+  /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
+  turn(): Promise<void> | null;
+}
+
+/**
+ * Pieces of work (a request, a handshake) that are begun in one turn of the event loop. What is beyond waits for the
+ * next one, after whatever has arrived meanwhile; so nobody waits for more than a few milliseconds of somebody else's.
+ */
+const STARTS_PER_TURN = 8;
+/** A flow has one descriptor here and, most of the time, one upstream. */
+const DESCRIPTORS_PER_FLOW = 2;
+/** For logs, listeners and look-ups. */
+const RESERVED_DESCRIPTORS = 256;
+const LEAST_FLOWS = 64;
+
+/** `descriptors`: how many files the process may have open. */
+export function createShares(descriptors: number = maxDescriptors()): Shares {
+  const capacity = Math.max(
+    LEAST_FLOWS,
+    Math.floor((descriptors - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_FLOW),
+  );
+  const turns = new Turns();
+  let total = 0;
+  return {
+    join: () => {
+      let own = 0;
+      const share: Share = {
+        openFlow: () => {
+          // As many as are still free: one alone gets half, n greedy ones an equal part each, and a part is always left.
+          if (own >= capacity - total) return false;
+          own += 1;
+          total += 1;
+          return true;
+        },
+        closeFlow: () => {
+          own -= 1;
+          total -= 1;
+        },
+        turn: () => turns.enter(share),
+      };
+      return share;
+    },
+  };
+}
+
+/** Sandboxes in the order in which they are served; each stands here once, with all that it waits for. */
+class Turns {
+  readonly #waiting = new Map<Share, (() => void)[]>();
+  #started = 0;
+  #isScheduled = false;
+
+  enter(share: Share): Promise<void> | null {
+    this.#schedule();
+    if (this.#waiting.size === 0 && this.#started < STARTS_PER_TURN) {
+      this.#started += 1;
+      return null;
+    }
+    return new Promise(resolve => {
+      const queue = this.#waiting.get(share);
+      if (queue === undefined) this.#waiting.set(share, [resolve]);
+      else queue.push(resolve);
+    });
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#next());
+  }
+
+  #next(): void {
+    this.#isScheduled = false;
+    this.#started = 0;
+    for (const [share, queue] of this.#waiting) {
+      if (this.#started === STARTS_PER_TURN) break;
+      queue.shift()?.();
+      this.#started += 1;
+      this.#waiting.delete(share);
+      // To the end of the line: the loop comes to it again only after all others.
+      if (queue.length > 0) this.#waiting.set(share, queue);
+    }
+    if (this.#started > 0) this.#schedule();
+  }
+}

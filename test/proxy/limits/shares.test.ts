@@ -1,0 +1,47 @@
+import { createShares, type Share } from '../../../src/proxy/limits/shares.js';
+
+/** Room for 1,000 flows. */
+const DESCRIPTORS = 2_256;
+
+function openAll(share: Share): number {
+  let opened = 0;
+  while (share.openFlow()) opened += 1;
+  return opened;
+}
+
+test('one greedy sandbox gets half of the flows, and the next still gets its part', () => {
+  const shares = createShares(DESCRIPTORS);
+  const [first, second, third] = [shares.join(), shares.join(), shares.join()];
+  expect(openAll(first)).toBe(500);
+  expect(openAll(second)).toBe(250);
+  expect(third.openFlow()).toBe(true);
+  expect(first.openFlow()).toBe(false);
+});
+
+test('a flow that has ended makes room', () => {
+  const share = createShares(DESCRIPTORS).join();
+  openAll(share);
+  share.closeFlow();
+  expect(share.openFlow()).toBe(true);
+  expect(share.openFlow()).toBe(false);
+});
+
+test('a few pieces of work are begun at once, and the others in the turns after', async () => {
+  const share = createShares(DESCRIPTORS).join();
+  const begun = Array.from({ length: 20 }, () => share.turn());
+  expect(begun.filter(turn => turn === null)).toHaveLength(8);
+  await Promise.all(begun);
+  expect(share.turn()).not.toBeUndefined();
+});
+
+test('whoever comes late to a long line of another is served in the next turn', async () => {
+  const shares = createShares(DESCRIPTORS);
+  const [greedy, modest] = [shares.join(), shares.join()];
+  const order: string[] = [];
+  const queued = (name: string, share: Share): Promise<void> =>
+    Promise.resolve(share.turn()).then(() => void order.push(name));
+  const all = Array.from({ length: 200 }, () => queued('greedy', greedy));
+  all.push(queued('modest', modest));
+  await Promise.all(all);
+  expect(order.indexOf('modest')).toBeLessThan(8 + 2);
+});
