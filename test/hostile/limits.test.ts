@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Bench, openBench } from '../support/bench.js';
+import { raw } from '../support/upstream.js';
+
+const FLOW = { host: 'allowed.test', port: 80 };
+
+const benchWith = (limits: object): Promise<Bench> =>
+  openBench({ policy: { allow_domain: ['allowed.test'], limits } });
+
+async function ask(bench: Bench, text: string, timeoutMs = 4_000) {
+  return raw(await bench.connect(FLOW), Buffer.from(text, 'latin1'), { timeoutMs, halfCloseAfterMs: null });
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: allowed.test\r\nConnection: close\r\n\r\n';
+
+interface Case {
+  readonly limit: string;
+  readonly limits: object;
+  readonly request: string;
+  readonly status: number;
+  readonly reason: string;
+}
+
+const cases: readonly Case[] = [
+  {
+    limit: 'max_request_head_bytes',
+    limits: { max_request_head_bytes: 1_024 },
+    request: `GET / HTTP/1.1\r\nHost: allowed.test\r\nX: ${'x'.repeat(2_000)}\r\n\r\n`,
+    status: 431,
+    reason: 'head-too-large',
+  },
+  {
+    limit: 'max_request_body_bytes, by length',
+    limits: { max_request_body_bytes: 10 },
+    request: 'POST / HTTP/1.1\r\nHost: allowed.test\r\nContent-Length: 11\r\n\r\n',
+    status: 413,
+    reason: 'content-too-large',
+  },
+  {
+    limit: 'max_request_body_bytes, chunked',
+    limits: { max_request_body_bytes: 10 },
+    request:
+      'POST / HTTP/1.1\r\nHost: allowed.test\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n',
+    status: 413,
+    reason: 'content-too-large',
+  },
+];
+
+for (const { limit, limits, request, status, reason } of cases) {
+  test(`${limit}: what is over it is ${status} and reaches no upstream`, async () => {
+    await using bench = await benchWith(limits);
+    expect((await ask(bench, GET)).statuses).toEqual([200]);
+    bench.clear();
+    const { statuses, closed } = await ask(bench, request);
+    expect({ statuses, closed, upstream: bench.plain.requests.length }).toEqual({
+      statuses: [status],
+      closed: true,
+      upstream: 0,
+    });
+    expect(bench.events.map(({ network }) => network?.reason)).toContain(reason);
+  });
+}
+
+test('requests_per_second: what is over it is 429, a second later, and reaches no upstream', async () => {
+  await using bench = await benchWith({ requests_per_second: 5 });
+  const start = performance.now();
+  const answers = await Promise.all(Array.from({ length: 12 }, () => ask(bench, GET)));
+  const statuses = answers.flatMap(answer => answer.statuses).sort();
+  expect(statuses).toEqual([...Array(5).fill(200), ...Array(7).fill(429)]);
+  expect(bench.plain.requests).toHaveLength(5);
+  expect(performance.now() - start).toBeGreaterThan(900);
+});
+
+test('max_connections: one flow more is reset, is on record, and a place that is free again is given', async () => {
+  await using bench = await benchWith({ max_connections: 3 });
+  const open = await Promise.all(Array.from({ length: 3 }, () => bench.connect(FLOW)));
+  const fourth = await bench.connect(FLOW);
+  fourth.resume();
+  if (!fourth.destroyed) await once(fourth, 'close');
+  expect(
+    bench.events.filter(({ type }) => type === 'flow.refused').map(({ network }) => network?.rule),
+  ).toEqual(['limits.max_connections']);
+  for (const socket of open) socket.destroy();
+  for (let i = 0; i < 100 && bench.openFlows > 0; i++) await delay(20);
+  expect((await ask(bench, GET)).statuses).toEqual([200]);
+});
