@@ -11,6 +11,8 @@ export const common = {
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   extensionsToTreatAsEsm: [],
   testTimeout: 30_000,
+  // Most of a test's time is spent waiting for processes and sockets.
+  maxWorkers: 2,
 };
 
 export default {
