@@ -87,10 +87,19 @@ function readOne<T>(
   forms: string,
   read: (key: string, value: unknown) => Read<T> | null,
 ): Read<T> {
-  const entries = entriesOf(JSON.parse(text));
+  const entries = entriesOf(parsed(text));
   const [first, ...others] = entries ?? [];
   const found = first === undefined || others.length > 0 ? null : read(...first);
   return found ?? err(`answered ${shown(text)}, which is not ${forms}`);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // No answer in any form, then.
+    return null;
+  }
 }
 
 function entriesOf(value: unknown): [string, unknown][] | null {

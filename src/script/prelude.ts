@@ -112,7 +112,8 @@ export const PRELUDE = `(() => {
       const name = isError ? cut(textOf(error.name ?? ''), 100) : '';
       const message = isError ? cut(textOf(error.message ?? ''), 500) : 'threw ' + cut(textOf(error), 500);
       const stack = isError && typeof error.stack === 'string' ? cut(error.stack, 1000) : '';
-      return stringify({ name, message, stack, memory, overflow });
+      // Without a prototype: no toJSON of the script's stands in between.
+      return stringify({ __proto__: null, name, message, stack, memory, overflow });
     },
   };
 })()`;

@@ -199,7 +199,8 @@ export class SandboxScript {
   }
 
   #tell(logs: string): void {
-    this.#options.onLog(JSON.parse(logs) as readonly string[]);
+    const lines: unknown = JSON.parse(logs);
+    if (Array.isArray(lines)) this.#options.onLog(lines.filter(line => typeof line === 'string'));
   }
 }
 
