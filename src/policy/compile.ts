@@ -7,6 +7,7 @@ import { type Cidr, endpointText, unmapped } from '../core/address.js';
 import type { Hostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
 import { createAddressIndex } from './address-index.js';
+import { deadSecrets } from './dead-secrets.js';
 import { SCRIPT_LIMITS } from './hooks.js';
 import { createNameIndex } from './name-index.js';
 import { type HostPattern, patternText } from './pattern.js';
@@ -75,7 +76,8 @@ export function compile(
     examples: layers.flatMap(layer => layer.examples),
     warnings: warnings(layers),
   };
-  return ok(Object.freeze(policy));
+  const dead = deadSecrets(policy);
+  return dead.length > 0 ? err(dead) : ok(Object.freeze(policy));
 }
 
 /** TCP ports that some rule may allow, merged and in order; `any` where a rule or the mode names no port. */

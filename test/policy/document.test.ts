@@ -411,7 +411,10 @@ describe('compile', () => {
     ],
     ['allow_cidr: [169.254.169.254]', 'only allow_metadata: true lifts it'],
     ['allow_cidr: [192.0.2.0/24]', 'only block_private_ips: false lifts it'],
-    ['secrets: { A: { hosts: [a.test], allow_http: true } }', 'secrets.A: allow_http sends the value'],
+    [
+      '{ allow_domain: [a.test], secrets: { A: { hosts: [a.test], allow_http: true } } }',
+      'secrets.A: allow_http sends the value',
+    ],
     ['allow_metadata: true', `layer 0: allow_metadata opens the cloud's metadata service`],
   ])('warns about %j', (text, want) => {
     const policy = layers(text);
