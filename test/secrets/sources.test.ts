@@ -1,7 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { openSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '../../src/core/clock.js';
+import { err } from '../../src/core/result.js';
 import { reveal } from '../../src/secrets/secret.js';
+import type { SigningSpec } from '../../src/secrets/signing/spec.js';
+import { Fetcher } from '../../src/secrets/sources/fetcher.js';
 import type { ValueSource } from '../../src/secrets/sources/source.js';
 import { loadSecrets, secretsUnavailable } from '../../src/secrets/sources.js';
 import type { SecretSpec } from '../../src/secrets/spec.js';
@@ -81,12 +86,71 @@ for (const [name, source, want] of failures) {
   });
 }
 
+test('a value comes from a credential of systemd', async () => {
+  const source = { kind: 'systemd', name: 'line' } as const;
+  const loaded = await loadSecrets([spec('T', source)], { CREDENTIALS_DIRECTORY: folder }, new Map());
+  expect(loaded.ok && [...loaded.value.values()].map(({ secret }) => reveal(secret))).toEqual([VALUE]);
+  const without = await loadSecrets([spec('T', source)], {}, new Map());
+  expect(without.ok || without.error[0]?.message).toMatch(/CREDENTIALS_DIRECTORY is not set/);
+});
+
+test('a value comes from a descriptor, which is read once and asked twice', async () => {
+  const fd = openSync(join(folder, 'line'), 'r');
+  const options = { env: {}, literals: new Map(), clock: systemClock, ask: async () => err('is not asked') };
+  const fetcher = new Fetcher(options);
+  const one = spec('T', { kind: 'fd', fd });
+  expect(await fetcher.fetch(one)).toMatchObject({ ok: true, value: { value: VALUE } });
+  expect(await fetcher.fetch(one)).toMatchObject({ ok: true, value: { value: VALUE } });
+});
+
+test('a pipe of the gateway itself is none that was passed to it', async () => {
+  const links = await Promise.all(
+    (await readdir('/proc/self/fd')).map(
+      async fd => [Number(fd), await readlink(`/proc/self/fd/${fd}`).catch(() => '')] as const,
+    ),
+  );
+  // Node wakes itself up through a pipe whose ends it holds both.
+  const own = links.find(
+    ([fd, link]) =>
+      fd > 2 && link.startsWith('pipe:') && links.filter(([, other]) => other === link).length > 1,
+  );
+  if (own === undefined) throw new Error('this Node has no pipe of its own');
+  const loaded = await loadSecrets([spec('T', { kind: 'fd', fd: own[0] })], {}, new Map());
+  expect(loaded.ok || loaded.error[0]?.message).toBe(`secret T: descriptor ${own[0]} was not passed to us`);
+});
+
+test('a descriptor that is not open is a problem', async () => {
+  const loaded = await loadSecrets([spec('T', { kind: 'fd', fd: 1_000 })], {}, new Map());
+  expect(loaded.ok || loaded.error[0]?.message).toBe('secret T: descriptor 1000 is not open');
+});
+
+test('a value comes from the keyring, through secret-tool', async () => {
+  const tool = join(folder, 'secret-tool');
+  await writeFile(tool, `#!/bin/sh\n[ "$*" = "lookup service github user me" ] && echo '${VALUE}'\n`);
+  await chmod(tool, 0o755);
+  const attributes = [
+    ['service', 'github'],
+    ['user', 'me'],
+  ] as const;
+  const loaded = await loadSecrets([spec('T', { kind: 'keyring', attributes })], { PATH: folder }, new Map());
+  expect(loaded.ok && [...loaded.value.values()].map(({ secret }) => reveal(secret))).toEqual([VALUE]);
+});
+
 test('all problems are told at once', async () => {
   const specs = [spec('A', { kind: 'env', name: 'X' }), spec('B', file('absent')), spec('C', file('plain'))];
   const loaded = await loadSecrets(specs, {}, new Map());
   expect(loaded.ok || loaded.error.map(({ secret }) => secret)).toEqual(['A', 'B']);
 });
 
+const HMAC: SigningSpec = {
+  kind: 'hmac',
+  header: 'x-sig',
+  prefix: '',
+  algorithm: 'sha256',
+  encoding: 'hex',
+  over: [],
+  separator: '',
+};
 const wrong: readonly (readonly [Partial<SecretSpec>, RegExp])[] = [
   [{ name: 'not-a-name' }, /name of an environment variable/],
   [{ placeholder: 'ghp_mine' }, /GWPH_ and 32/],
@@ -95,6 +159,9 @@ const wrong: readonly (readonly [Partial<SecretSpec>, RegExp])[] = [
   [{ maxOccurrences: 0 }, /positive whole number/],
   [{ maxOccurrences: 1.5 }, /positive whole number/],
   [{ in: ['body'], requirePlaceholder: true }, /needs a place in the head/],
+  [{ in: ['header'], sign: HMAC }, /stands in no request/],
+  [{ sign: { kind: 'aws_sigv4', accessKeyId: 'NONE', service: 's3', region: 'r' } }, /NONE is no secret/],
+  [{ sign: { kind: 'aws_sigv4', accessKeyId: 'T', service: 's3', region: 'r' } }, /T signs itself/],
 ];
 
 for (const [more, want] of wrong) {

@@ -13,13 +13,20 @@ import type { Fetched } from './source.js';
 /** How long a command may take to print its value, in milliseconds. */
 export const COMMAND_TIMEOUT_MS = 10_000;
 
+export interface CommandOptions {
+  /** The gateway's own environment, which the program gets whole. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
 export function runCommand(
   command: string | readonly string[],
-  { timeoutMs = COMMAND_TIMEOUT_MS, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+  { env, timeoutMs = COMMAND_TIMEOUT_MS, signal }: CommandOptions,
 ): Promise<Fetched> {
   const [program = '', ...args] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command;
   return new Promise(resolve => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true });
+    const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'ignore'], detached: true });
     const pieces: Buffer[] = [];
     let length = 0;
     const settle = (result: Fetched): void => {

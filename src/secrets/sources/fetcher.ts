@@ -87,7 +87,7 @@ export class Fetcher {
 
   async #local(source: LocalSource): Promise<Fetched> {
     const { env, commandTimeoutMs: timeoutMs = COMMAND_TIMEOUT_MS, signal } = this.#options;
-    const options = { timeoutMs, ...(signal && { signal }) };
+    const options = { env, timeoutMs, ...(signal && { signal }) };
     switch (source.kind) {
       case 'env': {
         const value = env[source.name];
