@@ -53,6 +53,9 @@ export async function listening(port: number): Promise<void> {
   throw new Error(`nothing listens on port ${port}`);
 }
 
+/** Longest that one measurement may take. */
+const PATIENCE_MS = 180_000;
+
 /** A load generator somewhere, spoken to by lines. */
 export class Agent {
   readonly child: ChildProcess;
@@ -73,6 +76,7 @@ export class Agent {
   }
 
   async next(): Promise<Report> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) throw new Error('the load has ended');
     const report = this.#come.shift() ?? (await new Promise<Report>(resolve => this.#waiting.push(resolve)));
     if (report.event === 'failed') throw new Error(report.message);
     return report;
@@ -81,11 +85,17 @@ export class Agent {
   /** `onBegin` is called when the clock starts. */
   async perform(route: Route, work: Work, onBegin: () => void): Promise<Outcome> {
     const command: Command = { route, work };
-    this.child.stdin?.write(`${JSON.stringify(command)}\n`);
-    await this.next();
-    onBegin();
-    const report = await this.next();
-    if (report.event !== 'end') throw new Error(`the load said ${report.event}`);
-    return report.outcome;
+    // A load that hangs is ended: what it is asked later fails at once.
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), PATIENCE_MS);
+    try {
+      this.child.stdin?.write(`${JSON.stringify(command)}\n`);
+      await this.next();
+      onBegin();
+      const report = await this.next();
+      if (report.event !== 'end') throw new Error(`the load said ${report.event}`);
+      return report.outcome;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

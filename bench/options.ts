@@ -39,7 +39,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     quick,
     rounds: Number(values.rounds ?? (quick ? 1 : 5)),
     seconds: Number(values.seconds ?? (quick ? 0.5 : 3)),
-    bigBytes: Number(values.mib ?? (quick ? 64 : 1024)) * MIB,
+    bigBytes: Number(values.mib ?? (quick ? 16 : 1024)) * MIB,
     visits: quick ? 10 : 50,
     cells: list(values.cells),
     columns: list(values.peers),

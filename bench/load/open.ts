@@ -1,4 +1,5 @@
 /** Opens a verified TLS connection along a route (shell: sockets). */
+import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
@@ -10,8 +11,9 @@ const contexts = new Map<string, tls.SecureContext>();
 
 /** A connection to `host`, handshaken in full: nothing is resumed. Rejects with the error's code as its message. */
 export async function openTls(route: Route, host: string, port: number): Promise<tls.TLSSocket> {
+  const address = route.via === 'resolve' ? await addressOf(host) : route.address;
   const socket = net.connect({
-    host: route.via === 'resolve' ? host : route.address,
+    host: address,
     port: route.via === 'connect' ? route.port : port,
     noDelay: true,
     highWaterMark: 1 << 18,
@@ -26,6 +28,18 @@ export async function openTls(route: Route, host: string, port: number): Promise
   } as tls.ConnectionOptions);
   await once(secured, 'secureConnect');
   return secured;
+}
+
+const addresses = new Map<string, string>();
+
+/** Looked up once, as a client that keeps names for their TTL does: a first visit pays for it, a second does not. */
+async function addressOf(host: string): Promise<string> {
+  let address = addresses.get(host);
+  if (address === undefined) {
+    address = (await lookup(host, 4)).address;
+    addresses.set(host, address);
+  }
+  return address;
 }
 
 async function tunnel(socket: net.Socket, authority: string): Promise<void> {
