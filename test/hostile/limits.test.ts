@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Bench, openBench } from '../support/bench.js';
 import { raw } from '../support/upstream.js';
@@ -77,7 +76,10 @@ test('max_connections: one flow more is reset, is on record, and a place that is
   const open = await Promise.all(Array.from({ length: 3 }, () => bench.connect(FLOW)));
   const fourth = await bench.connect(FLOW);
   fourth.resume();
-  if (!fourth.destroyed) await once(fourth, 'close');
+  await new Promise<void>(resolve => {
+    if (fourth.destroyed) resolve();
+    else fourth.once('close', () => resolve());
+  });
   expect(
     bench.events.filter(({ type }) => type === 'flow.refused').map(({ network }) => network?.rule),
   ).toEqual(['limits.max_connections']);
