@@ -38,6 +38,7 @@ import type { Dialler } from './proxy/upstream/dial.js';
 import { loadTrust, type Trust } from './proxy/upstream/trust.js';
 import { createUpstream, type Upstream } from './proxy/upstream/upstream.js';
 import { sandboxEnvironment } from './secrets/environment.js';
+import type { PlaceholderOwner } from './secrets/placeholder.js';
 import { redactAll } from './secrets/redact.js';
 import type { Environment } from './secrets/sources.js';
 import { type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
@@ -58,6 +59,8 @@ export interface GatewayOptions {
   readonly onTrouble?: (sink: string, error: unknown) => void;
   /** 32 bytes that placeholders are made with; default: new ones. */
   readonly placeholderKey?: Uint8Array;
+  /** Told of the placeholders that a sandbox is given, before it has them; what it throws keeps the sandbox out. */
+  readonly onPlaceholders?: (owners: readonly PlaceholderOwner[]) => void;
   /** The outer door's parts, for tests: a resolver, where a connection really goes, what is trusted. */
   readonly resolver?: Resolver;
   readonly lookUp?: LookUp;
@@ -172,6 +175,7 @@ export class Gateway implements AsyncDisposable {
     if (this.#open.has(id)) throw new GatewayError('CONFIG_INVALID', `there is a sandbox ${id} already`);
     const limits = createLimits(this.#policy.limits, this.#clock, { shares: this.#shares });
     const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets.set), limits);
+    this.#options.onPlaceholders?.(this.#store.owners(id));
     this.#open.set(id, tenant);
     const gate = (): Gate => {
       return { policy: this.#policy, secrets: tenant.secrets, unavailable: this.#secrets.unavailable };
@@ -331,7 +335,10 @@ export class Gateway implements AsyncDisposable {
 
   #replaceSecrets(set: SecretSet): void {
     this.#censor = this.#store.forSandbox(CENSOR, set);
-    for (const [id, tenant] of this.#open) tenant.secrets = this.#store.forSandbox(id, set);
+    for (const [id, tenant] of this.#open) {
+      tenant.secrets = this.#store.forSandbox(id, set);
+      this.#options.onPlaceholders?.(this.#store.owners(id));
+    }
   }
 
   #announce(): void {

@@ -9,6 +9,7 @@ const SHELLS = new RegExp(
     'core/clock',
     'policy/load',
     'events/(file-sink|log-file)',
+    'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|thread|worker)',
     'dns/(client|serve|system-resolver)',
@@ -20,9 +21,10 @@ const SHELLS = new RegExp(
     'proxy/http1/(deadline|server-connection)',
     'proxy/http2/session',
     'proxy/tls/(ca-store|server-context|terminate)',
+    'proxy/websocket/guarded',
     'proxy/upstream/(dial|h2-client|h2-stream|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
-    'cli/(demo|doctor|io|main|paths|program|run|setup)',
+    'cli/(demo|doctor|io|main|paths|program|run|secrets|setup)',
   ].join('|')})\\.c?ts$`,
 );
 

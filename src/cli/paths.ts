@@ -8,6 +8,8 @@ import type { Environment } from '../secrets/sources.js';
 export interface Paths {
   /** The CA's key and certificate. */
   readonly ca: string;
+  /** The key and the ledger of placeholders. */
+  readonly placeholders: string;
   /** Invisible in every sandbox. */
   readonly hidden: readonly string[];
 }
@@ -22,7 +24,7 @@ export function statePaths(env: Environment): Paths {
     given ?? join(env.XDG_STATE_HOME ?? join(env.HOME ?? homedir(), '.local', 'state'), 'sallyport');
   const certs = join(packageRoot(), 'certs');
   const ca = given === undefined && isOwnCheckout(certs) ? join(certs, 'ca') : join(state, 'ca');
-  return { ca, hidden: [...new Set([state, ca, certs])] };
+  return { ca, placeholders: join(state, 'placeholders'), hidden: [...new Set([state, ca, certs])] };
 }
 
 function isOwnCheckout(certs: string): boolean {

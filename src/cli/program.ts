@@ -30,6 +30,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
   addRun(sallyport, io, exit);
   addDemo(sallyport, io, exit);
   addPolicyCommands(sallyport, io, exit);
+  addSecretCommands(sallyport, io, exit);
   addMachineCommands(sallyport, io, exit);
   return sallyport;
 }
@@ -122,6 +123,23 @@ function addPolicyCommands(sallyport: Command, io: Io, exit: (code: number) => v
     .action(async (subject: string, flags) => {
       const { runExplain } = await import('./explain.js');
       exit(await runExplain({ ...flags, subject }, io));
+    });
+}
+
+function addSecretCommands(sallyport: Command, io: Io, exit: (code: number) => void): void {
+  sallyport
+    .command('secrets')
+    .description('what this machine knows of placeholders')
+    .command('whose')
+    .description('for which run, sandbox and secret a placeholder was made, offline')
+    .argument('<placeholder>', 'GWPH_ and 32 hexadecimal digits')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 it is told, 1 no run of this state folder made it, 2 no placeholder.',
+    )
+    .action(async (placeholder: string) => {
+      const { runWhose } = await import('./secrets.js');
+      exit(runWhose(placeholder, io));
     });
 }
 

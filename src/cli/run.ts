@@ -6,12 +6,13 @@ import { errorCode, GatewayError } from '../core/errors.js';
 import type { Sink } from '../events/feeder.js';
 import { openFileSink } from '../events/file-sink.js';
 import { createNarrator } from '../events/human.js';
-import { createGateway, type Gateway, type Sandbox } from '../gateway.js';
+import { createGateway, type Gateway, type GatewayOptions, type Sandbox } from '../gateway.js';
 import { flagsLayer, type PolicyFlags } from '../policy/flags.js';
 import { loadPolicy } from '../policy/load.js';
 import type { PolicyDocument } from '../policy/policy.js';
 import { configInvalid } from '../policy/problem.js';
 import { Ca } from '../proxy/tls/ca.js';
+import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, type Io } from './io.js';
 import { statePaths } from './paths.js';
@@ -53,6 +54,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       layers,
       literals,
       ca: Ca.open({ dir: paths.ca }),
+      ...ledgerFor(layers, paths.placeholders),
       upstreamCa: flags.upstreamCa ?? [],
       sinks,
     });
@@ -70,6 +72,16 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     const summary = narrator.summary();
     if (summary !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${summary}\n`);
   }
+}
+
+/** With the ledger, `sallyport secrets whose` can tell later for whom a placeholder was made. */
+function ledgerFor(
+  layers: readonly PolicyDocument[],
+  dir: string,
+): Pick<GatewayOptions, 'placeholderKey' | 'onPlaceholders'> {
+  if (layers.every(layer => layer.secrets.length === 0)) return {};
+  const ledger = Ledger.open(dir);
+  return { placeholderKey: ledger.key, onPlaceholders: owners => ledger.record(owners) };
 }
 
 /** The evidence, wherever it lies: a sandbox that could write it could tell another story. */

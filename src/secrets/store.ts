@@ -173,9 +173,10 @@ export class SecretStore {
     return this.#owners.get(placeholder) ?? null;
   }
 
-  /** Everything made so far, for the ledger. */
-  owners(): PlaceholderOwner[] {
-    return [...this.#owners.values()];
+  /** Everything made so far for one sandbox, or for all, for the ledger. */
+  owners(sandbox?: string): PlaceholderOwner[] {
+    const all = [...this.#owners.values()];
+    return sandbox === undefined ? all : all.filter(owner => owner.sandbox === sandbox);
   }
 
   /** The sandbox has ended. Its placeholders stay known, so that another sandbox that shows one is noticed. */
