@@ -15,6 +15,7 @@ import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus } from './events/bus.js';
 import type { Emit } from './events/event.js';
 import type { Sink } from './events/feeder.js';
+import { isGate, pacedFlow } from './gateway/inner-door.js';
 import { compileLayers } from './gateway/layers.js';
 import { changeFact, LiveSecrets } from './gateway/live-secrets.js';
 import { refuseUnsafeProcess } from './gateway/safe-process.js';
@@ -23,13 +24,12 @@ import { secretsIn } from './gateway/secrets-in.js';
 import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
 import { ANY_PORT, openVestibule, type Vestibule } from './net/vestibule/index.js';
-import { GATE_IPV4, GATE_IPV6 } from './net/vestibule/ruleset.js';
 import { allowedPorts } from './policy/compile.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
 import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
-import { createLimits, type Limits } from './proxy/limits/limits.js';
+import { createLimits } from './proxy/limits/limits.js';
 import { createShares } from './proxy/limits/shares.js';
 import { createRefusedPackets, type RefusedPackets } from './proxy/refused-packets.js';
 import type { Ca } from './proxy/tls/ca.js';
@@ -385,17 +385,9 @@ export class Gateway implements AsyncDisposable {
 const CENSOR = '\u0000censor';
 const EVENTS_CLOSE_MS = 5_000;
 
-function pacedFlow(flow: Flow, limits: Limits): Flow {
-  return { ...flow, accept: () => limits.pace(flow.accept()), refuse: () => flow.refuse() };
-}
-
 /** Where values are read from: the sandbox, which has the caller's rights, could read them too. */
 function secretFiles({ secrets }: Policy): readonly string[] {
   return secrets.flatMap(({ valueFrom }) => (valueFrom.kind === 'file' ? [resolve(valueFrom.path)] : []));
-}
-
-function isGate(address: string): boolean {
-  return address === GATE_IPV4 || address === GATE_IPV6;
 }
 
 function portsOf(policy: Policy): readonly { from: number; to: number }[] {
