@@ -33,14 +33,16 @@ export async function readValue(path: string): Promise<Fetched> {
 /** How long the writer of a pipe may take, in milliseconds. */
 const PIPE_MS = 10_000;
 
-/** Reads an inherited descriptor to its end and closes it. */
+/** Reads an inherited descriptor to its end, and closes it unless it is standard input. */
 export async function readDescriptor(fd: number): Promise<Fetched> {
   const wrong = await descriptorFault(fd);
   if (wrong !== null) return gone(wrong);
   const pieces: Buffer[] = [];
   let length = 0;
   try {
-    for await (const piece of createReadStream('', { fd, signal: AbortSignal.timeout(PIPE_MS) })) {
+    // Descriptor 0 stays open: another file would take its number, and the sandbox's command inherits it.
+    const options = { fd, autoClose: fd !== 0, signal: AbortSignal.timeout(PIPE_MS) };
+    for await (const piece of createReadStream('', options)) {
       pieces.push(piece as Buffer);
       length += (piece as Buffer).length;
       if (length > MAX_VALUE_BYTES + 2) return failed(`descriptor ${fd} gave more than 64 KiB`);
