@@ -79,14 +79,14 @@ export class Trace {
 
   /** Not terminal: a refusal follows. */
   leaked(leaks: readonly Leak[]): void {
-    for (const { secret, place, encoding, reason } of leaks) {
+    for (const leak of leaks) {
       this.#emit('secret.leak', {
         decision: 'deny',
         status: 0,
         blocked: true,
         reason: 'secret-leak',
-        hint: `a placeholder or value of ${secret} in ${place} (${encoding}, ${reason})`,
-        secrets: [secret],
+        hint: leakText(leak),
+        secrets: leak.secret === '' ? [] : [leak.secret],
       });
     }
   }
@@ -143,4 +143,11 @@ export class Trace {
       generation: this.#generation,
     };
   }
+}
+
+/** Names, never values. Where nobody knows the secret, what could not be read; where it is another sandbox's, whose. */
+function leakText({ secret, place, encoding, reason, owner }: Leak): string {
+  if (secret === '') return `what cannot be decoded in ${place} (${encoding}, ${reason})`;
+  const whose = owner === undefined ? '' : `, of sandbox ${owner.sandbox} in run ${owner.run}`;
+  return `a placeholder or value of ${secret} in ${place} (${encoding}, ${reason}${whose})`;
 }
