@@ -1,6 +1,6 @@
 /** Values that are read from files and inherited descriptors. A shell: files. */
 import { createReadStream } from 'node:fs';
-import { open, readdir, readlink } from 'node:fs/promises';
+import { open, readdir, readFile, readlink } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import { errorCode } from '../../core/errors.js';
 import { MAX_VALUE_BYTES } from '../secret.js';
@@ -60,9 +60,22 @@ async function descriptorFault(fd: number): Promise<string | null> {
   if (target === null) return `descriptor ${fd} is not open`;
   if (target.startsWith('/')) return null;
   if (!target.startsWith('pipe:')) return `descriptor ${fd} is neither a file nor a pipe`;
-  // Of an inherited pipe we hold one end; of our own, both.
-  const all = await Promise.all((await readdir('/proc/self/fd')).map(name => linkOf(Number(name))));
-  return all.filter(other => other === target).length === 1 ? null : `descriptor ${fd} was not passed to us`;
+  // Of an inherited pipe we hold the end to read from; of our own, the other one too.
+  for (const name of await readdir('/proc/self/fd')) {
+    const other = Number(name);
+    if ((await linkOf(other)) === target && (await isWritten(other))) {
+      return `descriptor ${fd} was not passed to us`;
+    }
+  }
+  return null;
+}
+
+/** By the access mode among its flags (proc_pid_fdinfo(5), in octal). */
+async function isWritten(fd: number): Promise<boolean> {
+  // A descriptor that was closed meanwhile has no entry, and writes nothing.
+  const info = await readFile(`/proc/self/fdinfo/${fd}`, 'latin1').catch(() => '');
+  const flags = /^flags:\s+([0-7]+)$/m.exec(info)?.[1] ?? '0';
+  return (Number.parseInt(flags, 8) & 0o3) !== 0;
 }
 
 async function linkOf(fd: number): Promise<string | null> {
