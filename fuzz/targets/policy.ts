@@ -88,7 +88,7 @@ export const policy: Target = {
 const VALID = [
   'allow_domain: [a.test, "*.b.test"]\ndeny_domain: [x.b.test]\n',
   'mode: allow_all\nallow_cidr: [{cidr: 10.0.0.0/8, ports: [22, 8000-9000], protocol: tcp}]\n',
-  'allow_domain:\n  - host: a.test\n    methods: [GET]\n    paths: ["/v1/*"]\n    ports: [443]\n',
+  'allow_domain:\n  - domain: a.test\n    methods: [GET]\n    paths: ["/v1/*"]\n    ports: [443]\n',
   'secrets:\n  TOKEN: {hosts: [api.a.test], value_from: {env: TOKEN}, in: [header, "body:json:$.a"]}\nallow_domain: [api.a.test]\n',
   'limits: {max_connections: 5, requests_per_second: 10}\ndns: {mode: forward, servers: ["9.9.9.9"]}\nadd_hosts: {db.test: "10.0.0.5:5432"}\n',
 ];
