@@ -35,23 +35,29 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 let workdir: string;
+/** Of the gateway alone: other tests make files in the common one at the same time. */
+let temporary: string;
 const started: ChildProcess[] = [];
 beforeEach(() => {
   workdir = mkdtempSync(join(tmpdir(), 'sallyport-killed-'));
+  temporary = mkdtempSync(join(tmpdir(), 'sallyport-killed-tmp-'));
 });
 afterEach(() => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
   rmSync(workdir, { recursive: true, force: true });
+  rmSync(temporary, { recursive: true, force: true });
 });
 
 function start(...argv: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [STAND_IN, workdir, ...argv], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [STAND_IN, workdir, ...argv], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: temporary },
+  });
   started.push(child);
   return child;
 }
 
 test('nothing stays behind when the gateway is killed: no process, no namespace, no file', async () => {
-  const files = readdirSync(tmpdir()).filter(name => name.startsWith('sallyport-'));
   // A duration that no other process sleeps for tells this test's processes from all others.
   const sleep = `sleep\u0000${9_000_000 + process.pid}`;
   const command = sleep.replace('\0', ' ');
@@ -64,7 +70,7 @@ test('nothing stays behind when the gateway is killed: no process, no namespace,
   gateway.kill('SIGKILL');
   await until(() => processesOf(sleep).length === 0 && processesOf(workdir).length === 0);
   await until(() => !namespacesOf('').has(own ?? ''));
-  expect(readdirSync(tmpdir()).filter(name => name.startsWith('sallyport-'))).toEqual(files);
+  expect(readdirSync(temporary)).toEqual([]);
 });
 
 test('a gateway killed while its door opens leaves nothing behind either', async () => {
