@@ -30,7 +30,7 @@ export interface Look {
   readonly hold: number;
 }
 
-/** Raw bytes that are kept so that an escape at the beginning of the next piece reads as it would in one piece. */
+/** Raw bytes before those that are looked at again: an escape among these then reads as it did. */
 const CONTEXT = 4 * LOOK_BEHIND;
 
 /** `wanted` says which needles count. `whole`: nothing follows, so nothing is kept. */
@@ -60,7 +60,7 @@ export function look(
     layer = next.bytes;
   }
   if (hits.length > 1) hits.sort(inOrder);
-  return { hits, keep: tail.keep, hold: tail.hold };
+  return { hits, keep: Math.max(0, tail.keep - CONTEXT), hold: tail.hold };
 }
 
 function inOrder(a: Hit, b: Hit): number {
@@ -75,7 +75,7 @@ class Tail {
 
   constructor(matcher: Matcher, length: number) {
     this.#matcher = matcher;
-    this.keep = Math.max(0, length - CONTEXT);
+    this.keep = length;
     this.hold = length;
   }
 

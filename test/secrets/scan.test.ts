@@ -84,6 +84,14 @@ test('no more than three characters of a leak pass before it is known', () => {
   }
 });
 
+test('a line break in a coded placeholder is read alike, however far behind it the content is cut', () => {
+  const digits = Buffer.from(A.placeholder).toString('hex');
+  // Sixteen digits before the break make it one of a coded text: fifteen of them stand before the placeholder.
+  const content = Buffer.from(`${'a'.repeat(15)}${digits.slice(0, 1)}\n${digits.slice(1)}`);
+  for (let at = 1; at < content.length; at++)
+    expect([at, scan(content, [at]).leak?.encoding]).toEqual([at, 'hex']);
+});
+
 test('a dialogue is not held up by a few characters that might begin something', () => {
   const scanner = new BodyScanner(watch, NO_SCOPE, 'body');
   for (const message of ['{"q":"ask"}sk-', 'data: GWP\n\n', '@%', '@\\', '&']) {
