@@ -54,7 +54,7 @@ export async function listening(port: number): Promise<void> {
 }
 
 /** Longest that one measurement may take. */
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 60_000;
 
 /** A load generator somewhere, spoken to by lines. */
 export class Agent {

@@ -65,9 +65,14 @@ async function prepare(root: string, { bigBytes, port }: BenchOptions): Promise<
   const { measured, others } = placement();
   const script = join(root, '.cache/tools/bench/load/agent.js');
   const env = { BENCH_TOKEN: 'bench-token-0123456789abcdef0123456789abcdef' };
-  const agent = new Agent(start(pinned(others, [process.execPath, script]), join(shop.dir, 'load.log'), env));
-  await agent.next();
-  return { shop, root, agent, port, measured, others };
+  const hostAgent = async (): Promise<Agent> => {
+    const agent = new Agent(
+      start(pinned(others, [process.execPath, script]), join(shop.dir, 'load.log'), env),
+    );
+    await agent.next();
+    return agent;
+  };
+  return { shop, root, hostAgent, port, measured, others };
 }
 
 /** A peer that is not there, or does not start, is a column without numbers. */

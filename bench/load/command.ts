@@ -14,6 +14,8 @@ export interface Route {
   readonly sinkPort: number;
   /** PEM file of what signs the certificates; `$NAME` is a variable of the agent's environment. */
   readonly ca: string;
+  /** What CONNECT asks for instead of the name, where a proxy cannot be told what the name stands for. */
+  readonly connectTo?: string;
 }
 
 export type Work =

@@ -19,7 +19,7 @@ export async function openTls(route: Route, host: string, port: number): Promise
     highWaterMark: 1 << 18,
   } as net.TcpNetConnectOpts);
   await once(socket, 'connect');
-  if (route.via === 'connect') await tunnel(socket, `${host}:${port}`);
+  if (route.via === 'connect') await tunnel(socket, `${route.connectTo ?? host}:${port}`);
   const secured = tls.connect({
     socket,
     servername: host,

@@ -10,9 +10,9 @@ resolveToLoopback();
 const { getLocal } = createRequire(join(modules, 'index.js'))('mockttp');
 const server = getLocal({ https: { certPath, keyPath }, recordTraffic: false });
 await server.forAnyRequest().thenPassThrough({
+  // Renamed between versions.
   trustAdditionalCAs: [{ cert: readFileSync(upstreamCa, 'utf8') }],
-  ignoreHostHttpsErrors: false,
-  lookupOptions: undefined,
+  additionalTrustedCAs: [{ cert: readFileSync(upstreamCa, 'utf8') }],
 });
 await server.start(Number(port));
 

@@ -7,8 +7,8 @@ export interface Setting {
   readonly shop: Workshop;
   /** Root of the repository. */
   readonly root: string;
-  /** The load agent on the host; a peer with a sandbox brings its own. */
-  readonly agent: Agent;
+  /** A load agent on the host, of this peer alone; a peer with a sandbox brings its own. */
+  readonly hostAgent: () => Promise<Agent>;
   /** First of a hundred ports that are the bench's. */
   readonly port: number;
   /** Processors for what is measured and for everything else. */

@@ -100,15 +100,17 @@ function policyOf({ port }: Setting, all: boolean): object {
   ];
   const pins = { add_hosts: Object.fromEntries(hosts) };
   if (!all) return { mode: 'allow_all', ...pins };
-  const others = Array.from({ length: SECRETS - 1 }, (_, number) => [
-    `OTHER_${number + 1}`,
-    { hosts: [`api${number + 1}.example.com`] },
-  ]);
+  const others = Array.from(
+    { length: SECRETS - 1 },
+    (_, number) => [`OTHER_${number + 1}`, { hosts: [`api${number + 1}.example.com`] }] as const,
+  );
   return {
     mode: 'block_all',
     ...pins,
     allow_domain: [
-      ...Array.from({ length: RULES - 11 }, (_, number) =>
+      // A secret for a host that no rule allows is refused at load.
+      ...others.flatMap(([, { hosts }]) => hosts),
+      ...Array.from({ length: RULES - 10 - SECRETS }, (_, number) =>
         number % 3 === 0
           ? { domain: `*.team${number}.example.com`, methods: ['GET'], paths: ['/v1/**'] }
           : `host${number}.example.com`,

@@ -1,5 +1,5 @@
-/** The peers that are libraries: mitmproxy by an addon, the two of npm by a script, each told where the upstream is. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+/** The peers that are libraries: mitmproxy by its options, the two of npm by a script, each told where the upstream is. */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { listening, start, stop } from '../child.js';
 import { familyOf, pinned } from '../machine.js';
@@ -16,6 +16,7 @@ interface Recipe {
   argv(setting: Setting, home: string, port: number): readonly string[];
   /** PEM of what signs its certificates. */
   ca(setting: Setting, home: string): string;
+  readonly connectTo?: string;
 }
 
 const RECIPES: readonly Recipe[] = [
@@ -24,10 +25,6 @@ const RECIPES: readonly Recipe[] = [
     offset: 30,
     proof: 'mitmproxy/bin/mitmdump',
     argv: ({ root, shop }, home, port) => {
-      writeFileSync(
-        join(home, 'addon.py'),
-        "def server_connect(data):\n    data.server.address = ('127.0.0.1', data.server.address[1])\n",
-      );
       const options = [
         `ssl_verify_upstream_trusted_ca=${shop.upstreamCa}`,
         'connection_strategy=lazy',
@@ -43,14 +40,13 @@ const RECIPES: readonly Recipe[] = [
         '127.0.0.1',
         '--listen-port',
         `${port}`,
-        '-s',
-        join(home, 'addon.py'),
         '--set',
         `confdir=${home}`,
         ...set,
       ];
     },
     ca: (_, home) => join(home, 'mitmproxy-ca-cert.pem'),
+    connectTo: '127.0.0.1',
   },
   {
     name: 'mockttp',
@@ -92,7 +88,7 @@ export const scripted: readonly Peer[] = RECIPES.map(recipe => ({
 }));
 
 async function startScripted(recipe: Recipe, setting: Setting): Promise<Running> {
-  const { shop, agent, measured, port } = setting;
+  const { shop, hostAgent, measured, port } = setting;
   const home = join(shop.dir, recipe.name);
   rmSync(home, { recursive: true, force: true });
   mkdirSync(home, { recursive: true });
@@ -109,9 +105,10 @@ async function startScripted(recipe: Recipe, setting: Setting): Promise<Running>
     filesPort: port,
     sinkPort: port + 1,
     ca: recipe.ca(setting, home),
+    ...(recipe.connectTo !== undefined && { connectTo: recipe.connectTo }),
   } as const;
   return {
-    agent,
+    agent: await hostAgent(),
     routes: new Map([[recipe.name, route]]),
     pids: () => familyOf(child.pid ?? 0),
     stop: () => stop(child),

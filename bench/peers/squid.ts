@@ -20,7 +20,7 @@ export const squid: Peer = {
   start: startSquid,
 };
 
-async function startSquid({ shop, port, agent, measured }: Setting): Promise<Running> {
+async function startSquid({ shop, port, hostAgent, measured }: Setting): Promise<Running> {
   const home = mkdtempSync(join(tmpdir(), 'bench-squid-'));
   const certificates = join(home, 'certs');
   execFileSync(CERTGEN, ['-c', '-s', certificates, '-M', '16MB'], { stdio: 'pipe' });
@@ -76,7 +76,7 @@ ${isRoot ? `cache_effective_user ${USER}` : ''}
     ca: shop.peerCa,
   } as const;
   return {
-    agent,
+    agent: await hostAgent(),
     routes: new Map([['squid', route]]),
     pids: () => familyOf(child.pid ?? 0),
     stop: async () => {

@@ -59,7 +59,7 @@ export const direct: Peer = {
   name: 'direct',
   columns: ['direct'],
   missing: () => null,
-  start: async ({ agent, port, shop }) => {
+  start: async ({ hostAgent, port, shop }) => {
     const route: Route = {
       via: 'direct',
       address: '127.0.0.1',
@@ -69,7 +69,7 @@ export const direct: Peer = {
       ca: shop.upstreamCa,
     };
     return {
-      agent,
+      agent: await hostAgent(),
       routes: new Map([['direct', route]]),
       pids: () => [],
       stop: async () => undefined,
@@ -88,7 +88,7 @@ export const reverse: Peer = {
   start: startReverse,
 };
 
-async function startReverse({ shop, port, agent, measured }: Setting): Promise<Running> {
+async function startReverse({ shop, port, hostAgent, measured }: Setting): Promise<Running> {
   const upstream = (name: string, at: number): string =>
     `upstream ${name} { server 127.0.0.1:${port + at}; keepalive 128; keepalive_requests 100000000; }`;
   const verified = `proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
@@ -117,7 +117,7 @@ async function startReverse({ shop, port, agent, measured }: Setting): Promise<R
     ca: shop.upstreamCa,
   };
   return {
-    agent,
+    agent: await hostAgent(),
     routes: new Map([['nginx', route]]),
     pids: () => familyOf(child.pid ?? 0),
     stop: () => stop(child),
