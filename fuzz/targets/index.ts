@@ -12,6 +12,7 @@ import { head } from './head.js';
 import { placeholders } from './placeholders.js';
 import { policy } from './policy.js';
 import { responseHead } from './response-head.js';
+import { websocket } from './websocket.js';
 
 export const TARGETS: readonly Target[] = [
   head,
@@ -25,5 +26,6 @@ export const TARGETS: readonly Target[] = [
   placeholders,
   h2Frames,
   h2,
+  websocket,
   policy,
 ];

@@ -107,9 +107,10 @@ function readFrame(
   if (opcode >= OPCODE.close && !fin) return err('fragmented-control');
   if (second === undefined) return ok(2);
   if (((second & 0x80) !== 0) !== masked) return err(masked ? 'mask-missing' : 'mask-unexpected');
+  // Before the long forms of the length are read: the fault is the same however few of its bytes are here.
+  if (opcode >= OPCODE.close && (second & 0x7f) > MAX_CONTROL) return err('long-control');
   const length = readLength(bytes, second & 0x7f);
   if (!length.ok) return length;
-  if (opcode >= OPCODE.close && (second & 0x7f) > MAX_CONTROL) return err('long-control');
   if (typeof length.value === 'number') return ok(length.value);
   const { payloadBytes, end } = length.value;
   if (payloadBytes > maxPayload) return err('frame-too-long');

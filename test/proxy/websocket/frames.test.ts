@@ -35,6 +35,7 @@ const cases: readonly Case[] = [
   { name: 'refuses a control opcode that has no meaning', hex: '8b00', want: 'reserved-opcode' },
   { name: 'refuses half a ping', hex: '0900', want: 'fragmented-control' },
   { name: 'refuses a long ping', hex: '897e007e', want: 'long-control' },
+  { name: 'refuses a ping without end as a long ping', hex: '897fffffffffffffffff', want: 'long-control' },
   { name: "refuses a client's frame without a mask", hex: '810161', options: CLIENT, want: 'mask-missing' },
   { name: "refuses a server's frame with a mask", hex: '81810000000061', want: 'mask-unexpected' },
   { name: 'refuses a short length in two bytes', hex: '817e007d', want: 'length-not-minimal' },
