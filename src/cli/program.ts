@@ -30,6 +30,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
   addRun(sallyport, io, exit);
   addDemo(sallyport, io, exit);
   addPolicyCommands(sallyport, io, exit);
+  addScriptCommands(sallyport, io, exit);
   addSecretCommands(sallyport, io, exit);
   addMachineCommands(sallyport, io, exit);
   return sallyport;
@@ -140,6 +141,28 @@ function addSecretCommands(sallyport: Command, io: Io, exit: (code: number) => v
     .action(async (placeholder: string) => {
       const { runWhose } = await import('./secrets.js');
       exit(runWhose(placeholder, io));
+    });
+}
+
+function addScriptCommands(sallyport: Command, io: Io, exit: (code: number) => void): void {
+  const script = sallyport.command('script').description('try a policy script before it decides anything');
+  script
+    .command('test')
+    .description('run the examples beside a policy script: NAME.test.js, or every *.test.js in its folder')
+    .argument('<policy.js>', 'the script')
+    .addHelpText('after', '\nExit code: 0 all as expected, 1 some are not, 2 something does not load.')
+    .action(async (path: string) => {
+      const { runScriptTest } = await import('./script.js');
+      exit(await runScriptTest(path, io));
+    });
+  script
+    .command('run')
+    .description('replay a recorded event log and print what the script would change')
+    .argument('<policy.js>', 'the script')
+    .requiredOption('--event-log <file>', 'what `sallyport run --event-log` wrote')
+    .action(async (path: string, { eventLog }: { eventLog: string }) => {
+      const { runScriptReplay } = await import('./script.js');
+      exit(await runScriptReplay(path, eventLog, io));
     });
 }
 

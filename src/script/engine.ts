@@ -79,7 +79,7 @@ export async function createEngine(options: EngineOptions): Promise<Result<Engin
   const prelude = context.unwrapResult(context.evalCode(PRELUDE, PRELUDE_FILE, { strict: true }));
   const engine = new Engine(context, runtime, prelude);
   if (options.extra !== undefined) {
-    context.unwrapResult(context.evalCode(options.extra, PRELUDE_FILE, { strict: true })).dispose();
+    engine.extra = context.unwrapResult(context.evalCode(options.extra, PRELUDE_FILE, { strict: true }));
   }
   const problem = engine.load(options, loading);
   return problem === null ? ok(engine) : err(problem);
@@ -120,6 +120,8 @@ class Loading {
 
 export class Engine {
   hooks: readonly HookName[] = [];
+  /** A function that the code evaluated before the script left for us. */
+  extra: QuickJSHandle | null = null;
   readonly #context: QuickJSContext;
   readonly #runtime: QuickJSRuntime;
   readonly #prelude: QuickJSHandle;
@@ -163,6 +165,14 @@ export class Engine {
     const adopt = this.#context.getProp(this.#prelude, 'adopt');
     const result = this.#context.callFunction(adopt, this.#prelude, state.value, known);
     return result.error ? err(result.error) : ok(this.#context.getString(result.value));
+  }
+
+  /** What that function gives, as text. */
+  askExtra(): string {
+    const result = this.#context.unwrapResult(
+      this.#context.callFunction(this.extra ?? this.#context.undefined, this.#context.undefined),
+    );
+    return this.#context.getString(result);
   }
 
   /** `input` is JSON; `now` in milliseconds since the Unix epoch. */

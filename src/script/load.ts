@@ -4,7 +4,8 @@
  */
 import { basename, dirname } from 'node:path';
 import { err, ok, type Result } from '../core/result.js';
-import { HOOKS, type ScriptLimits } from '../policy/hooks.js';
+import { HOOKS, SCRIPT_LIMITS, type ScriptLimits } from '../policy/hooks.js';
+import { type ExampleStep, stepsOf } from './examples.js';
 import { type LoadProblem, problemLine } from './modules.js';
 import type { ScriptPool } from './pool.js';
 import { type LoadedScript, OPEN_MS } from './sandbox-script.js';
@@ -38,6 +39,24 @@ export async function loadScript(
     return err(problemLine(dirname(path), problem(entry, `exports none of ${HOOKS.join(', ')}`)));
   }
   return ok({ path, entry, sources, hooks, limits });
+}
+
+/** What the file of examples at `path` asks for. The error is one line, as that of `loadScript`. */
+export async function loadExamples(
+  path: string,
+  pool: ScriptPool,
+): Promise<Result<readonly ExampleStep[], string>> {
+  const cell = pool.newCell();
+  const thread = pool.take(cell);
+  const open = { kind: 'open', cell, memoryMb: SCRIPT_LIMITS.memoryMb, entry: '', path } as const;
+  const opened = await thread.send({ ...open, state: '{}', examples: true }, FIRST_OPEN_MS);
+  const noted = opened.kind === 'opened' ? await thread.send({ kind: 'examples', cell }, OPEN_MS) : opened;
+  if (thread.alive) await thread.send({ kind: 'close', cell }, OPEN_MS);
+  pool.leave(thread, cell);
+  if (noted.kind === 'answered') return ok(stepsOf(noted.answer));
+  if (noted.kind === 'refused') return err(problemLine(dirname(path), noted.problem));
+  const why = noted.kind === 'lost' ? noted.message : 'does not load';
+  return err(problemLine(dirname(path), problem(basename(path), why)));
 }
 
 function problem(file: string, message: string): LoadProblem {

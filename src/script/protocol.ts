@@ -18,7 +18,7 @@ export interface OpenMessage {
   readonly path: string;
   /** JSON. */
   readonly state: string;
-  /** The script is one of examples: it has `example`, and is asked for what it noted. */
+  /** It is a file of examples: it has `example`, and is asked for what it noted. */
   readonly examples?: boolean;
 }
 
@@ -37,7 +37,13 @@ export interface CloseMessage {
   readonly cell: CellId;
 }
 
-export type Message = OpenMessage | CallMessage | CloseMessage;
+/** What a file of examples has noted; the answer is JSON. */
+export interface ExamplesMessage {
+  readonly kind: 'examples';
+  readonly cell: CellId;
+}
+
+export type Message = OpenMessage | CallMessage | ExamplesMessage | CloseMessage;
 
 export type Reply =
   | {

@@ -61,6 +61,8 @@ async function answer(message: Message): Promise<Reply> {
         return await open(message);
       case 'call':
         return call(message);
+      case 'examples':
+        return { kind: 'answered', answer: cells.get(message.cell)?.askExtra() ?? '[]', state: '', logs: '' };
       case 'close':
         cells.delete(message.cell);
         return { kind: 'closed' };

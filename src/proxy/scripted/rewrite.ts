@@ -17,7 +17,10 @@ const MAX_FIELDS = 256;
 /** Whose meaning is fixed before a script is asked: they belong to a handshake that was checked. */
 const HANDSHAKE = /^sec-websocket-/i;
 
-export function rewrittenHead(head: RequestHead, rewrite: RequestRewrite): Result<RequestHead, string> {
+export function rewrittenHead<Head extends Pick<RequestHead, 'headers' | 'path'>>(
+  head: Head,
+  rewrite: RequestRewrite,
+): Result<Head, string> {
   const headers = patched(head.headers, rewrite.headers);
   if (!headers.ok) return headers;
   const path = rewrittenPath(head.path, rewrite);
