@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
-import { type Body, NO_BODY, type ResponseHead } from '../exchange.js';
+import { type Body, type Framing, NO_BODY, type ResponseHead } from '../exchange.js';
 import { isHeadOnly } from '../http1/response-head.js';
 import { READ_BYTES } from './dial.js';
 import { aborted } from './failure.js';
@@ -171,7 +171,15 @@ class Conversation {
     const isEmpty = isWhole || isHeadOnly(head.value.status, this.#request.head.method);
     if (isEmpty) this.#deliver(head.value, this.#noBody());
     else if (this.#over && this.#stream.readableLength <= WHOLE_BYTES) this.#deliverWhole(head.value);
+    else if (isShort(head.value.framing)) setImmediate(() => this.#deliverShort(head.value));
     else this.#deliver(head.value, this.#streamedBody());
+  }
+
+  /** A short content is mostly in the record behind its head's: a turn's wait spares it a stream. */
+  #deliverShort(head: ResponseHead): void {
+    if (this.#stream.destroyed) return void this.#fail(truncated(this.#request.host), NGHTTP2_CANCEL);
+    if (this.#over && this.#stream.readableLength <= WHOLE_BYTES) this.#deliverWhole(head);
+    else this.#deliver(head, this.#streamedBody());
   }
 
   #deliver(head: ResponseHead, body: Body): void {
@@ -304,6 +312,10 @@ function watchEnd(stream: http2.ClientHttp2Stream, onEnd: () => void): void {
     if (chunk === null && !stream.closed && !stream.destroyed) onEnd();
     return push(chunk, encoding);
   };
+}
+
+function isShort(framing: Framing): boolean {
+  return framing.kind === 'length' && framing.bytes <= WHOLE_BYTES;
 }
 
 function truncated(host: string): GatewayError {
