@@ -3,8 +3,6 @@
  * the run's key and identity, and owns what is open).
  */
 import { randomBytes } from 'node:crypto';
-import { resolve } from 'node:path';
-import { parseAddress } from './core/address.js';
 import { type Clock, systemClock } from './core/clock.js';
 import { GatewayError } from './core/errors.js';
 import type { LookUp } from './dns/look-up.js';
@@ -18,20 +16,20 @@ import type { Sink } from './events/feeder.js';
 import { isGate, pacedFlow } from './gateway/inner-door.js';
 import { compileLayers } from './gateway/layers.js';
 import { changeFact, LiveSecrets } from './gateway/live-secrets.js';
+import { PROXY_PORT, portsOf, secretFiles, stopReason } from './gateway/of-policy.js';
+import { refusalsOf } from './gateway/refusals.js';
 import { refuseUnsafeProcess } from './gateway/safe-process.js';
 import { ScriptHost } from './gateway/scripts.js';
 import { secretsIn } from './gateway/secrets-in.js';
 import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
-import { ANY_PORT, openVestibule, type Vestibule } from './net/vestibule/index.js';
-import { allowedPorts } from './policy/compile.js';
+import { openVestibule, type Vestibule } from './net/vestibule/index.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
 import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
 import { createLimits } from './proxy/limits/limits.js';
 import { createShares } from './proxy/limits/shares.js';
-import { createRefusedPackets, type RefusedPackets } from './proxy/refused-packets.js';
 import type { Ca } from './proxy/tls/ca.js';
 import type { UpstreamTimes } from './proxy/upstream/connect.js';
 import type { Dialler } from './proxy/upstream/dial.js';
@@ -86,6 +84,8 @@ export interface Admitted {
 export interface Sandbox extends AsyncDisposable {
   readonly id: SandboxId;
   run(spec: SandboxCommand): Promise<RunningCommand>;
+  /** Why the gateway stopped it (`on_leak: block-and-stop`); null while it has not. */
+  readonly stopped: string | null;
   close(): Promise<void>;
 }
 
@@ -93,9 +93,6 @@ export type SandboxCommand = Omit<CommandSpec, 'env' | 'files'> & {
   /** What the command is to have of the caller's environment; secrets become placeholders. */
   readonly env: Environment;
 };
-
-/** Inside each sandbox, for clients that insist on an HTTP proxy: the gate's own address, this port. */
-export const PROXY_PORT = 3128;
 
 /** Compiles the policy, loads the secrets, starts. Throws `GatewayError`. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -181,7 +178,12 @@ export class Gateway implements AsyncDisposable {
       return { policy: this.#policy, secrets: tenant.secrets, unavailable: this.#secrets.unavailable };
     };
     const redact = (text: string): string => redactAll(this.#censor, text);
-    const emit = tenant.annotate({ emit: this.events.emit, redact });
+    const told = tenant.annotate({ emit: this.events.emit, redact });
+    const emit: Emit = body => {
+      told(body);
+      const reason = stopReason(this.#policy, body);
+      if (reason !== null) this.#stop(tenant, reason, told);
+    };
     tenant.script = this.#scripts.forSandbox(id, null, emit, this.#clock);
     const context: ProxyContext = {
       sandbox: id,
@@ -250,13 +252,20 @@ export class Gateway implements AsyncDisposable {
         this.#vestibule(admitted),
         trustFor(this.#options.ca.certPem),
       ]);
-      this.#open.get(id)?.settle(vestibule, this.#refusedPackets(admitted));
+      const tenant = this.#open.get(id);
+      tenant?.settle(
+        vestibule,
+        refusalsOf(admitted, this.events.emit, () => this.#policy.generation),
+      );
       return {
         id,
         run: spec => {
           const env = admitted.environment(spec.env);
           const all = new Map([...Object.entries(env), ...trust.env]);
           return this.#run(id, vestibule, { ...spec, env: all, files: trust.files });
+        },
+        get stopped() {
+          return tenant?.stopped ?? null;
         },
         close: () => this.#closeSandbox(id),
         [Symbol.asyncDispose]: () => this.#closeSandbox(id),
@@ -276,6 +285,8 @@ export class Gateway implements AsyncDisposable {
     });
     const tenant = this.#open.get(sandbox);
     tenant?.commands.add(running);
+    // Stopped while it was being started: whoever ends the commands has not seen this one.
+    if (tenant === undefined || tenant.stopped !== null) running.kill('SIGKILL');
     const exec = { command: spec.argv, exit_code: null, duration_ms: 0 };
     this.events.emit({ type: 'exec.started', sandbox, exec });
     const exit = running.exit.then(ended => {
@@ -285,16 +296,6 @@ export class Gateway implements AsyncDisposable {
       return ended;
     });
     return { ...running, exit };
-  }
-
-  #refusedPackets({ id, dns }: Admitted): RefusedPackets {
-    return createRefusedPackets(id, this.events.emit, {
-      generation: () => this.#policy.generation,
-      nameOf: text => {
-        const address = parseAddress(text);
-        return address.ok ? dns.nameOf(address.value) : null;
-      },
-    });
   }
 
   #vestibule({ id, dns, accept }: Admitted): Promise<Vestibule> {
@@ -358,6 +359,17 @@ export class Gateway implements AsyncDisposable {
     void ended.then(() => this.#leaving.delete(ended));
   }
 
+  /** Ends the sandbox for what it did. The first reason is the one that is told. */
+  #stop(tenant: Tenant, reason: string, emit: Emit): void {
+    if (tenant.stopped !== null) return;
+    tenant.stopped = reason;
+    const { id } = tenant;
+    emit({ type: 'sandbox.stopped', sandbox: id, gateway: { message: reason, detail: [] } });
+    const ended = this.#closeSandbox(id);
+    this.#leaving.add(ended);
+    void ended.then(() => this.#leaving.delete(ended));
+  }
+
   async #closeSandbox(id: SandboxId): Promise<void> {
     const tenant = this.#open.get(id);
     await tenant?.endCommands();
@@ -384,13 +396,3 @@ export class Gateway implements AsyncDisposable {
 
 const CENSOR = '\u0000censor';
 const EVENTS_CLOSE_MS = 5_000;
-
-/** Where values are read from: the sandbox, which has the caller's rights, could read them too. */
-function secretFiles({ secrets }: Policy): readonly string[] {
-  return secrets.flatMap(({ valueFrom }) => (valueFrom.kind === 'file' ? [resolve(valueFrom.path)] : []));
-}
-
-function portsOf(policy: Policy): readonly { from: number; to: number }[] {
-  const ports = allowedPorts(policy);
-  return ports === 'any' ? ANY_PORT : [...ports, { from: PROXY_PORT, to: PROXY_PORT }];
-}

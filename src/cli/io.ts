@@ -15,9 +15,10 @@ export function processIo(): Io {
 }
 
 /**
- * Exit codes, as GNU env has them: 125 sallyport itself failed, 126 the command cannot be run, 127 there is no
+ * Exit codes, as GNU env has them: 124 (timeout's) we ended it, by a secret's `on_leak`; 125 sallyport itself failed, 126 the command cannot be run, 127 there is no
  * such command, 128+n it died of signal n; else the command's own.
  */
+export const EXIT_STOPPED = 124;
 export const EXIT_OWN_FAILURE = 125;
 export const EXIT_NOT_EXECUTABLE = 126;
 export const EXIT_NOT_FOUND = 127;

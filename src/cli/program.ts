@@ -15,8 +15,12 @@ Examples:
   sallyport run --policy balanced --event-log events.jsonl -- npm ci
   sallyport run --allow db.example.com:5432 -- psql -h db.example.com
 
-Exit code: the command's own; 128+n when signal n ended it; 125 when sallyport itself failed (a bad flag, an invalid
-policy, a missing program); 126 when the command cannot be run; 127 when there is no such command.`;
+A value in --secret NAME=VALUE@HOST stands in the arguments of sallyport, where every user of the machine can read it; the
+sandbox cannot. Keep values in the environment, or name a source in a policy file.
+
+Exit code: the command's own; 128+n when signal n ended it; 124 when a leak stopped the sandbox (on_leak); 125 when
+sallyport itself failed (a bad flag, an invalid policy, a missing program); 126 when the command cannot be run; 127 when
+there is no such command.`;
 
 /** Builds the program; the actions write to `io` and give their exit code to `exit`. */
 export function program(io: Io, exit: (code: number) => void): Command {

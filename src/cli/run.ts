@@ -14,7 +14,7 @@ import { configInvalid } from '../policy/problem.js';
 import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
-import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, type Io } from './io.js';
+import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, EXIT_STOPPED, type Io } from './io.js';
 import { statePaths } from './paths.js';
 
 export interface RunFlags extends PolicyFlags {
@@ -63,7 +63,10 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
     });
     const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
-    return await runCommand(sandbox, flags, argv, [...paths.hidden, ...ownFiles(flags)]);
+    const code = await runCommand(sandbox, flags, argv, [...paths.hidden, ...ownFiles(flags)]);
+    if (sandbox.stopped === null) return code;
+    io.stderr(`sallyport: stopped the sandbox: ${sandbox.stopped}\n`);
+    return EXIT_STOPPED;
   } catch (error) {
     io.stderr(`sallyport: ${explain(error)}\n`);
     return exitCodeOf(error);

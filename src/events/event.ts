@@ -26,6 +26,7 @@ export type EventType =
   | 'script.failed' // a policy script could not annotate events; they stay as they are
   | 'secret.rotated' // a source gave a new value; requests from now on carry it
   | 'secret.lost' // a source has no value any more, or a token could not be renewed; requests that need it are refused
+  | 'sandbox.stopped' // the gateway ended a sandbox for what it did: `gateway.message` says why
   | 'exec.started'
   | 'exec.done';
 

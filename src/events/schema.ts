@@ -30,6 +30,8 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'secret.rotated': 'A source gave a new value; the next request carries it.',
   'secret.lost':
     'A secret has no value any more; requests that need it are refused. `gateway.detail` says why.',
+  'sandbox.stopped':
+    'The gateway ended the sandbox: a secret with `on_leak: block-and-stop` leaked. `gateway.message` names it.',
   'exec.started': 'A command was started in the sandbox.',
   'exec.done': 'The command has ended.',
 };

@@ -13,6 +13,7 @@ const WEIGHTY: ReadonlySet<EventType> = new Set<EventType>([
   'tls.refused',
   'request.refused',
   'secret.leak',
+  'sandbox.stopped',
 ]);
 
 /** A refusal, a leak, or a fact about the gateway itself: lost only when nothing lighter is left to lose. */

@@ -22,6 +22,8 @@ export class Tenant {
   script: SandboxScript | null = null;
   secrets: SandboxSecrets;
   vestibule: Vestibule | null = null;
+  /** Why it is being ended by the gateway. */
+  stopped: string | null = null;
   #annotator: Annotator | null = null;
   #packets: RefusedPackets | null = null;
   #listing: NodeJS.Timeout | null = null;

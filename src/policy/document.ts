@@ -128,6 +128,7 @@ function secretSpec(name: string, input: NonNullable<PolicyInput['secrets']>[str
     ...(input.max_occurrences !== undefined && { maxOccurrences: input.max_occurrences }),
     ...(input.redact !== undefined && { redact: input.redact }),
     ...(input.require_placeholder !== undefined && { requirePlaceholder: input.require_placeholder }),
+    ...(input.on_leak !== undefined && { onLeak: input.on_leak }),
     ...(input.refresh !== undefined && { refreshMs: sure(parseDuration(input.refresh)) }),
     ...(input.sign && { sign: signingSpec(input.sign) }),
   };

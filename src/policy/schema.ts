@@ -127,6 +127,10 @@ const secret = z.strictObject({
     .boolean()
     .optional()
     .describe('requests to its hosts carry the placeholder, and no credential of the sandbox'),
+  on_leak: z
+    .enum(['block', 'block-and-stop'])
+    .optional()
+    .describe('what follows a leak that was refused: nothing more, or the end of the sandbox; default block'),
   refresh: refresh
     .optional()
     .describe('how often the source is asked again; files are watched, and tokens renewed, without it'),

@@ -105,6 +105,8 @@ export interface SecretSpec {
   readonly maxOccurrences?: number;
   readonly redact?: boolean;
   readonly requirePlaceholder?: boolean;
+  /** What follows a leak that was refused; absent: nothing more. */
+  readonly onLeak?: 'block' | 'block-and-stop';
   /** How often the source is asked again, in milliseconds. */
   readonly refreshMs?: number;
   readonly sign?: SigningSpec;

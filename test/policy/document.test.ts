@@ -236,7 +236,7 @@ dns_servers: ["2620:fe::fe"]
 tls: { passthrough: ["*.pinned.test"] }
 secrets:
   A: { hosts: [a.test] }
-  B: { hosts: ["b.test:8443"], value_from: { file: /run/b }, placeholder: GWPH_0123456789abcdef0123456789abcdef, allow_http: true, in: [basic, 'body:json:$.token'], max_occurrences: 2, redact: false, require_placeholder: true }
+  B: { hosts: ["b.test:8443"], value_from: { file: /run/b }, placeholder: GWPH_0123456789abcdef0123456789abcdef, allow_http: true, in: [basic, 'body:json:$.token'], max_occurrences: 2, redact: false, require_placeholder: true, on_leak: block-and-stop }
   C: { hosts: [c.test], value_from: { command: [pass, show, c] } }
 `,
     'p',
@@ -266,6 +266,7 @@ secrets:
     maxOccurrences: 2,
     redact: false,
     requirePlaceholder: true,
+    onLeak: 'block-and-stop',
     hosts: [{ port: 8443 }],
   });
 });
