@@ -148,7 +148,8 @@ async function measure(lane: Lane, cell: Cell, round: number): Promise<Sample> {
     const outcome = await agent.perform(lane.route, cell.work(round + offset / 50), () => {
       before = cpuTimeUs(pids);
     });
-    const cpu = pids.length === 0 ? null : (cpuTimeUs(pids) - before) / cell.per.count(outcome);
+    const cpu =
+      pids.length === 0 || outcome.count === 0 ? null : (cpuTimeUs(pids) - before) / cell.per.count(outcome);
     return {
       cell: cell.name,
       column: lane.column,

@@ -55,7 +55,10 @@ function section(
     const shown = results.columns.map(column => {
       const numbers = spread(column);
       if (numbers === null) return results.absent[column] ?? '–';
-      const ratio = anchor === null || column === ANCHOR ? '' : ` (${(numbers.median / anchor).toFixed(2)}×)`;
+      const ratio =
+        anchor === null || anchor === 0 || column === ANCHOR
+          ? ''
+          : ` (${(numbers.median / anchor).toFixed(2)}×)`;
       const range = results.rounds > 1 ? ` [${short(numbers.min)}–${short(numbers.max)}]` : '';
       return `${short(numbers.median)}${ratio}${range}`;
     });
