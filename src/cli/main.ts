@@ -12,6 +12,8 @@ async function main(): Promise<void> {
       process.exit(error.code === 'EPIPE' ? 0 : EXIT_OWN_FAILURE),
     );
   }
+  // Without a listener of ours, this signal makes Node open its inspector, and with it the memory and every value.
+  process.on('SIGUSR1', () => undefined);
   const isRun = process.argv[2] === 'run';
   try {
     await program(io, code => {
