@@ -39,9 +39,11 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...children].map(stop));
 }
 
-/** Waits until something accepts connections on the loopback port. Throws after ten seconds. */
-export async function listening(port: number): Promise<void> {
+/** Waits until `child` accepts connections on the loopback port. Throws after ten seconds, or when it has ended. */
+export async function listening(port: number, child: ChildProcess): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
+    // Something else may listen there, left over from another run.
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error('it has ended');
     const open = await new Promise<boolean>(resolve => {
       const socket = net.connect({ port, host: '127.0.0.1' });
       socket.once('connect', () => resolve(true)).once('error', () => resolve(false));

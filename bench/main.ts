@@ -210,6 +210,11 @@ function finish(results: Results, cells: readonly Cell[], root: string): void {
   if (faults.length + silent.length > 0) process.exitCode = 1;
 }
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // What it started would stay behind, on its ports.
+  process.once(signal, () => void stopAll().then(() => process.exit(1)));
+}
+
 try {
   await main();
 } finally {

@@ -22,7 +22,7 @@ function policyWith(rules: number): Policy {
   );
   const document = documentFrom(
     {
-      allow_domain: [...hosts, 'api.target.test'],
+      allow_domain: [...hosts, 'api.target.test', ...Array.from({ length: 10 }, (_, i) => `s${i}.test`)],
       deny_domain: Array.from({ length: rules / 10 }, (_, i) => `*.bad${i}.test`),
       allow_cidr: Array.from({ length: rules / 10 }, (_, i) => `10.${i >> 8}.${i & 255}.0/${24 + (i % 2)}`),
       secrets: Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`S${i}`, { hosts: [`s${i}.test`] }])),

@@ -97,7 +97,7 @@ async function startScripted(recipe: Recipe, setting: Setting): Promise<Running>
     pinned(measured, recipe.argv(setting, home, own)),
     join(shop.dir, `${recipe.name}.log`),
   );
-  await listening(own);
+  await listening(own, child);
   const route = {
     via: 'connect',
     address: '127.0.0.1',

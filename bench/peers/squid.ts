@@ -66,7 +66,7 @@ ${isRoot ? `cache_effective_user ${USER}` : ''}
     pinned(measured, [SQUID, '-N', '-n', `bench${process.pid}`, '-f', config]),
     join(shop.dir, 'squid.log'),
   );
-  await listening(port + PORT);
+  await listening(port + PORT, child);
   const route = {
     via: 'connect',
     address: '127.0.0.1',

@@ -46,7 +46,7 @@ export async function startUpstream(setting: Setting): Promise<{ stop(): Promise
   const script = join(root, '.cache/tools/bench/sink.js');
   const argv = [process.execPath, script, `${port + SINK_PORT}`, shop.cert, shop.key];
   const sink = start(pinned(others, argv), join(shop.dir, 'sink.log'));
-  await Promise.all([listening(port + FILES_PORT), listening(port + SINK_PORT)]);
+  await Promise.all([listening(port + FILES_PORT, nginx), listening(port + SINK_PORT, sink)]);
   return {
     stop: async () => {
       await Promise.all([stop(nginx), stop(sink)]);
@@ -107,7 +107,7 @@ async function startReverse({ shop, port, hostAgent, measured }: Setting): Promi
   ];
   const config = nginxConfig(shop, 'reverse', servers.join('\n'));
   const child = start(pinned(measured, [NGINX, '-p', shop.dir, '-c', config]), join(shop.dir, 'reverse.log'));
-  await listening(port + REVERSE_PORT);
+  await listening(port + REVERSE_PORT, child);
   const route: Route = {
     via: 'direct',
     address: '127.0.0.1',
