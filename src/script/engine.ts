@@ -33,8 +33,23 @@ const variant = ('default' in packaged ? packaged.default : packaged) as QuickJS
 /** Of the C stack that the WebAssembly build has, so that deep recursion is an error and not a trap. */
 const STACK_BYTES = 262_144;
 
+/** QuickJS with our own code in it and no script yet. */
+export interface Blank {
+  readonly runtime: QuickJSRuntime;
+  readonly context: QuickJSContext;
+  readonly prelude: QuickJSHandle;
+}
+
+/** Most of the time that a script takes to start: worth doing beforehand. */
+export async function prepareBlank(wasm: WebAssembly.Module): Promise<Blank> {
+  const quickjs = await newQuickJSWASMModuleFromVariant(newVariant(variant, { wasmModule: wasm }));
+  const runtime = quickjs.newRuntime({ maxStackSizeBytes: STACK_BYTES });
+  const context = runtime.newContext();
+  const prelude = context.unwrapResult(context.evalCode(PRELUDE, PRELUDE_FILE, { strict: true }));
+  return { runtime, context, prelude };
+}
+
 export interface EngineOptions {
-  readonly wasm: WebAssembly.Module;
   readonly memoryMb: number;
   readonly entry: string;
   readonly modules: Modules;
@@ -63,21 +78,16 @@ export interface Failed extends Ended {
   readonly broken: boolean;
 }
 
-/** Loads and evaluates the script. Takes as long as the script does. */
-export async function createEngine(options: EngineOptions): Promise<Result<Engine, LoadProblem>> {
-  const quickjs = await newQuickJSWASMModuleFromVariant(newVariant(variant, { wasmModule: options.wasm }));
-  const runtime = quickjs.newRuntime({
-    memoryLimitBytes: options.memoryMb * MIB,
-    maxStackSizeBytes: STACK_BYTES,
-  });
+/** Loads and evaluates the script, in a `blank` that nobody else uses. Takes as long as the script does. */
+export function createEngine(blank: Blank, options: EngineOptions): Result<Engine, LoadProblem> {
+  const { runtime, context } = blank;
+  runtime.setMemoryLimit(options.memoryMb * MIB);
   const loading = new Loading(options);
   runtime.setModuleLoader(
     name => loading.load(name),
     (importer, specifier) => loading.resolve(importer, specifier),
   );
-  const context = runtime.newContext();
-  const prelude = context.unwrapResult(context.evalCode(PRELUDE, PRELUDE_FILE, { strict: true }));
-  const engine = new Engine(context, runtime, prelude);
+  const engine = new Engine(blank);
   if (options.extra !== undefined) {
     engine.extra = context.unwrapResult(context.evalCode(options.extra, PRELUDE_FILE, { strict: true }));
   }
@@ -129,7 +139,7 @@ export class Engine {
   readonly #rest: QuickJSHandle;
   readonly #names: ReadonlyMap<string, QuickJSHandle>;
 
-  constructor(context: QuickJSContext, runtime: QuickJSRuntime, prelude: QuickJSHandle) {
+  constructor({ context, runtime, prelude }: Blank) {
     this.#context = context;
     this.#runtime = runtime;
     this.#prelude = prelude;
@@ -180,29 +190,25 @@ export class Engine {
     const context = this.#context;
     const name = this.#names.get(hook);
     if (name === undefined) throw new RangeError(`no such hook: ${hook}`);
-    const text = context.newString(input);
+    const given = context.newString(input);
     const time = context.newNumber(now);
-    const result = context.callFunction(this.#call, context.undefined, name, text, time);
-    text.dispose();
+    const result = context.callFunction(this.#call, context.undefined, name, given, time);
+    given.dispose();
     time.dispose();
     if (result.error) return this.#failed(result.error);
-    const answer = context.getString(result.value);
+    const text = context.getString(result.value);
     result.value.dispose();
-    if (this.#runtime.hasPendingJob()) {
-      return { ...PENDING, ...NOTHING_NEW };
-    }
-    const rest = this.#finish();
-    return 'ok' in rest ? rest : { ok: true, answer, ...rest };
+    if (this.#runtime.hasPendingJob()) return { ...PENDING, ...NOTHING_NEW };
+    const { answer, ...rest } = parted(text);
+    return { ok: true, answer, ...rest };
   }
 
   #finish(): Ended | Failed {
     const result = this.#context.callFunction(this.#rest, this.#context.undefined);
     if (result.error) return { ...this.#failure(result.error), ...NOTHING_NEW };
-    const text = this.#context.getString(result.value);
+    const { state, logs } = parted(this.#context.getString(result.value));
     result.value.dispose();
-    // JSON text holds no raw line feed.
-    const end = text.indexOf('\n');
-    return { state: text.slice(0, end), logs: text.slice(end + 1) };
+    return { state, logs };
   }
 
   /** What a script did to its state before it threw stays done. */
@@ -259,6 +265,13 @@ export class Engine {
     result.value.dispose();
     return text;
   }
+}
+
+/** Two lines and what follows: JSON text holds no raw line feed. */
+function parted(text: string): Ended & { readonly answer: string } {
+  const first = text.indexOf('\n');
+  const second = text.indexOf('\n', first + 1);
+  return { state: text.slice(0, first), logs: text.slice(first + 1, second), answer: text.slice(second + 1) };
 }
 
 interface Described {

@@ -62,6 +62,24 @@ export const PRELUDE = `(() => {
     return value;
   };
 
+  /** The state if it has changed, and the lines: both as JSON or empty, each with a line feed behind it. */
+  const rest = () => {
+    let text;
+    try {
+      text = stringify(state, undefined);
+      if (text.length > ${STATE_UNITS}) throw new RangeError('state is longer than ${STATE_UNITS} characters');
+    } catch (error) {
+      state = parse(stateText);
+      throw error;
+    }
+    const changed = text !== stateText;
+    stateText = text;
+    if (unsaid > 0) lines[lines.length] = 'and ' + unsaid + ' more lines';
+    const said = lines.length === 0 ? '' : stringify(lines);
+    lines = []; unsaid = 0;
+    return (changed ? text : '') + '\\n' + said + '\\n';
+  };
+
   const hooks = { __proto__: null };
   return {
     begin(text) { state = parse(text); stateText = text; },
@@ -78,33 +96,18 @@ export const PRELUDE = `(() => {
       }
       return found.join(',');
     },
+    /** What rest() gives, and the answer after it. */
     call(hook, input, time) {
       clock = time;
       const result = hooks[hook](parse(input));
-      if (result === undefined && hook === 'onEvent') return '{}';
+      if (result === undefined && hook === 'onEvent') return rest() + '{}';
       if (result === undefined) throw new TypeError(hook + ' returned nothing');
       if (result instanceof RealPromise) throw new TypeError(hook + ' returned a promise; hooks are synchronous');
       const text = stringify(result, plain);
       if (text.length > ${ANSWER_UNITS}) throw new RangeError('the answer is longer than ${ANSWER_UNITS} characters');
-      return text;
+      return rest() + text;
     },
-    /** The state if it has changed, then the lines: both as JSON, or empty. */
-    rest() {
-      let text;
-      try {
-        text = stringify(state, undefined);
-        if (text.length > ${STATE_UNITS}) throw new RangeError('state is longer than ${STATE_UNITS} characters');
-      } catch (error) {
-        state = parse(stateText);
-        throw error;
-      }
-      const changed = text !== stateText;
-      stateText = text;
-      if (unsaid > 0) lines[lines.length] = 'and ' + unsaid + ' more lines';
-      const said = lines.length === 0 ? '' : stringify(lines);
-      lines = []; unsaid = 0;
-      return (changed ? text : '') + '\\n' + said;
-    },
+    rest,
     describe(error) {
       const isError = typeof error === 'object' && error !== null;
       const memory = error === null || (error instanceof Internal && error.message === 'out of memory');

@@ -112,6 +112,10 @@ export class SandboxScript {
         return answer.ok ? answer.value : denial('script-error', `${hook} ${answer.error}`);
       }
       return this.#failed(hook, reply, cell);
+    } catch (error) {
+      // A reply that cannot be read: nothing that a script does leads here, and nobody is to be let through for it.
+      const what = error instanceof Error ? error.message : String(error);
+      return denial('script-error', `${hook}: the script engine gave no answer that can be read (${what})`);
     } finally {
       this.#waiting -= 1;
     }

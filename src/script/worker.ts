@@ -3,7 +3,7 @@
  * for ever, whoever told it ends the thread.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { createEngine, type Engine } from './engine.js';
+import { type Blank, createEngine, type Engine, prepareBlank } from './engine.js';
 import { EXAMPLES } from './examples-prelude.js';
 import { scriptFiles } from './files.js';
 import { modulesOf } from './modules.js';
@@ -21,6 +21,8 @@ import { ownTask } from './task-time.js';
 const { wasm, shared } = workerData as ThreadData;
 const told = new Int32Array(shared);
 const cells = new Map<CellId, Engine>();
+/** Made while nobody waits. */
+let spare: Blank | null = null;
 
 /** What QuickJS asks for local time is the thread's own: make it UTC, so that no answer depends on where we run. */
 function useUtc(): void {
@@ -34,7 +36,9 @@ function useUtc(): void {
 async function open({ cell, memoryMb, entry, sources, path, state, examples }: OpenMessage): Promise<Reply> {
   const files = sources === undefined ? scriptFiles(path) : { entry, sources, ...modulesOf(sources) };
   const extra = examples === true ? { extra: EXAMPLES } : {};
-  const engine = await createEngine({ wasm, memoryMb, entry: files.entry, modules: files, state, ...extra });
+  const blank = spare ?? (await prepareBlank(wasm));
+  spare = null;
+  const engine = createEngine(blank, { memoryMb, entry: files.entry, modules: files, state, ...extra });
   if (!engine.ok) return { kind: 'refused', problem: engine.error };
   cells.set(cell, engine.value);
   return { kind: 'opened', hooks: engine.value.hooks, sources: new Map(files.sources) };
@@ -79,8 +83,18 @@ async function answer(message: Message): Promise<Reply> {
 
 useUtc();
 Atomics.store(told, SHARED.task, ownTask());
-let last: Promise<void> = Promise.resolve();
+/** What is asked meanwhile waits for it. */
+let last: Promise<void> = prepareSpare();
 let waiting = 0;
+
+async function prepareSpare(): Promise<void> {
+  try {
+    spare = await prepareBlank(wasm);
+  } catch {
+    // Whoever opens the first script tries again, and hears why it cannot be.
+    spare = null;
+  }
+}
 
 function reply(given: Reply): void {
   Atomics.add(told, SHARED.answered, 1);
