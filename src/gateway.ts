@@ -96,7 +96,7 @@ export type SandboxCommand = Omit<CommandSpec, 'env' | 'files'> & {
 
 /** Compiles the policy, loads the secrets, starts. Throws `GatewayError`. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  refuseUnsafeProcess(options.env ?? process.env);
+  refuseUnsafeProcess(options.env ?? process.env, process.execArgv);
   const policy = compileLayers(options.layers, 1);
   const trust = options.trust ?? (await loadTrust(options.upstreamCa ?? []));
   const { env = process.env, literals = new Map(), clock = systemClock } = options;

@@ -7,7 +7,7 @@ const OPENS_MEMORY =
   /--(?:inspect|heapsnapshot|heap[-_]prof|report[-_](?:on|uncaught)|abort[-_]on[-_]uncaught)/;
 
 /** What would turn off the gateway's own checks, or open its memory, is no place to keep a secret in (threats C7). */
-export function refuseUnsafeProcess(env: Environment, ownFlags: readonly string[] = process.execArgv): void {
+export function refuseUnsafeProcess(env: Environment, ownFlags: readonly string[]): void {
   const flags = `${env.NODE_OPTIONS ?? ''} ${ownFlags.join(' ')}`;
   const unsafe = [
     env.NODE_TLS_REJECT_UNAUTHORIZED === '0'
