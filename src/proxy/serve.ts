@@ -18,6 +18,7 @@ import { type Departing, type Outbound, substitute } from '../secrets/substitute
 import { type Guarded, guardBody } from './body-guard.js';
 import type { Gate, ProxyContext } from './context.js';
 import type { Answer, Exchange, Request, RequestHead, UpstreamAnswer } from './exchange.js';
+import type { RequestFault } from './http1/fault.js';
 import {
   type Refusal,
   refusalAnswer,
@@ -329,11 +330,25 @@ async function fail(exchange: Exchange, trace: Trace, error: unknown): Promise<v
   }
   const refusal = refusalOfError(error, authority);
   if (exchange.signal.aborted) {
-    trace.failed('CLIENT_ABORTED', 'the sandbox went away', 0);
+    const { code, message, status } = endOf(exchange.signal.reason);
+    trace.failed(code, message, status);
     return;
   }
   await respondOrAbort(exchange, refusalAnswer(refusal));
   trace.failed(refusal.reason, refusal.hint, refusal.status);
+}
+
+/** Why the sandbox's side has ended, and what it was answered; status 0: nothing. */
+function endOf(reason: unknown): {
+  readonly code: string;
+  readonly message: string;
+  readonly status: number;
+} {
+  if (!(reason instanceof GatewayError) || reason.code !== 'CLIENT_PROTOCOL')
+    return { code: 'CLIENT_ABORTED', message: 'the sandbox went away', status: 0 };
+  // HTTP/1 has told which fault; over HTTP/2 the stream was reset.
+  const fault = reason.cause as RequestFault | undefined;
+  return { code: fault?.code ?? reason.code, message: reason.message, status: fault?.status ?? 0 };
 }
 
 async function respondOrAbort(exchange: Exchange, answer: ReturnType<typeof refusalAnswer>): Promise<void> {

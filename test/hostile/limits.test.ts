@@ -87,3 +87,14 @@ test('max_connections: one flow more is reset, is on record, and a place that is
   for (let i = 0; i < 100 && bench.openFlows > 0; i++) await delay(20);
   expect((await ask(bench, GET)).statuses).toEqual([200]);
 });
+
+test('idle_ms: content that stops for longer is 408, and the upstream sees no whole request', async () => {
+  await using bench = await benchWith({ idle_ms: 200 });
+  const head = 'POST / HTTP/1.1\r\nHost: allowed.test\r\nContent-Length: 10\r\n\r\nabc';
+  const { statuses, closed } = await ask(bench, head, 10_000);
+  expect({ statuses, closed }).toEqual({ statuses: [408], closed: true });
+  expect(bench.plain.requests.every(({ body }) => body.length < 10)).toBe(true);
+  for (let i = 0; i < 100 && !bench.events.some(({ type }) => type === 'request.failed'); i++)
+    await delay(20);
+  expect(bench.events.find(({ type }) => type === 'request.failed')?.network?.status_code).toBe(408);
+});

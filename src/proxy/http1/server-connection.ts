@@ -15,7 +15,7 @@ import { AuthorityReader } from './authority.js';
 import type { BodyFault } from './body.js';
 import { type ContentOwner, ContentReader } from './content-reader.js';
 import { Deadline } from './deadline.js';
-import { answerOf, type RequestFaultCode, requestFault } from './fault.js';
+import { answerOf, type RequestFault, type RequestFaultCode, requestFault } from './fault.js';
 import { type ArrivedRequest, claimOf, type IntakeStep, RequestIntake } from './request-intake.js';
 import { ServerExchange, type ServerLine } from './server-exchange.js';
 import type { ClaimedRequest, ServerLimits, ServerOptions } from './server-options.js';
@@ -202,7 +202,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
     });
     this.#phase = 'closing';
     const cannotAnswer = exchange?.answering === true || exchange?.ended === true;
-    this.#break(new GatewayError('CLIENT_PROTOCOL', `the request is not valid: ${code}`));
+    const cause: RequestFault = { code, status: cannotAnswer ? 0 : fault.status };
+    this.#break(new GatewayError('CLIENT_PROTOCOL', `the request is not valid: ${code}`, { cause }));
     if (cannotAnswer) this.socket.destroy();
     else {
       const { status, content } = answerOf(given, fault);
