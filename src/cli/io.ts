@@ -10,7 +10,7 @@ export function processIo(): Io {
   return {
     stdout: text => void process.stdout.write(text),
     stderr: text => void process.stderr.write(text),
-    colour: process.stderr.isTTY === true && !process.env['NO_COLOR'],
+    colour: process.stderr.isTTY === true && !process.env.NO_COLOR,
   };
 }
 
