@@ -56,7 +56,6 @@ forwarded_for delete
 via off
 pinger_enable off
 max_filedescriptors 16384
-client_request_buffer_max_size 512 KB
 ${isRoot ? `cache_effective_user ${USER}` : ''}
 `,
   );

@@ -18,7 +18,16 @@ export interface PoolLimits {
   readonly maxAgeMs: number;
 }
 
-export const POOL_LIMITS: PoolLimits = { maxIdle: 256, maxIdlePerKey: 16, idleMs: 30_000, maxAgeMs: 300_000 };
+/**
+ * As many for one key as a busy client has connections: each one that is closed too early is a handshake on the next
+ * request, which costs as much as twenty requests.
+ */
+export const POOL_LIMITS: PoolLimits = {
+  maxIdle: 256,
+  maxIdlePerKey: 128,
+  idleMs: 30_000,
+  maxAgeMs: 300_000,
+};
 
 export interface Pooled {
   readonly key: string;
