@@ -9,7 +9,7 @@ packages=(
   curl wget git
   python3 python3-requests python3-httpx python3-h2 python3-websockets
   postgresql bsdutils bash
-  nginx-light apache2-bin haproxy squid
+  nginx-light apache2-bin haproxy squid-openssl
   slowhttptest nghttp2-client iodine dns2tcp
 )
 
