@@ -13,6 +13,8 @@ const options = {
   cert: readFileSync(cert),
   key: readFileSync(key),
   requestTimeout: 0,
+  // No peer's second upload may find its pooled connection closed.
+  keepAliveTimeout: 300_000,
   highWaterMark: 1 << 18,
 };
 
