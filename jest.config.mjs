@@ -11,6 +11,7 @@ export const common = {
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   extensionsToTreatAsEsm: [],
   testTimeout: 30_000,
+  setupFilesAfterEnv: ['<rootDir>/test/support/retry.ts'],
   // Most of a test's time is spent waiting for processes and sockets.
   maxWorkers: 2,
 };
