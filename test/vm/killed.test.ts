@@ -91,7 +91,10 @@ describe('on a terminal', () => {
     const line = [process.execPath, STAND_IN, workdir, ...command]
       .map(word => `'${word.replaceAll("'", `'\\''`)}'`)
       .join(' ');
-    const terminal = spawn('script', ['-qefc', line, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    // The shell that `script` starts would be in the foreground too, and dash ends by the interrupt that it waited out.
+    const terminal = spawn('script', ['-qefc', `exec ${line}`, '/dev/null'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     started.push(terminal);
     let shown = '';
     terminal.stdout.on('data', (data: Buffer) => {
