@@ -95,7 +95,8 @@ const VALID = [
 
 function profiles(): Buffer[] {
   const folder = join(packageRoot(), 'policies');
-  return readdirSync(folder).map(name => readFileSync(join(folder, name)));
+  const files = readdirSync(folder).filter(name => name.endsWith('.yaml'));
+  return files.map(name => readFileSync(join(folder, name)));
 }
 
 function ruleSets(): Buffer[] {
