@@ -179,22 +179,31 @@ async function measureMemory(
   ] satisfies [string, Work][]) {
     for (const peer of peers) {
       if (peer.columns.some(column => column in absent) || peer === direct) continue;
-      const running = await peer.start(setting);
-      for (const [column, route] of running.routes) {
-        await running.agent.perform(route, work, () => undefined);
-        memory.push({ column, what, mib: residentMiB(running.pids()) });
-        console.error(`${what}: ${column} ${memory.at(-1)?.mib.toFixed(0)} MiB`);
-        break;
+      try {
+        const entry = await measurePeerMemory(peer, setting, what, work);
+        memory.push(entry);
+        console.error(`${what}: ${entry.column} ${entry.mib.toFixed(0)} MiB`);
+      } catch (error) {
+        console.error(`${what}: ${peer.name}: ${error instanceof Error ? error.message : error}`);
       }
-      await running.agent.perform(
-        [...running.routes.values()][0] as Route,
-        { kind: 'idle', clients: 0 },
-        () => undefined,
-      );
-      await running.stop();
     }
   }
   return memory;
+}
+
+async function measurePeerMemory(peer: Peer, setting: Setting, what: string, work: Work): Promise<Memory> {
+  const running = await peer.start(setting);
+  try {
+    const [first] = running.routes;
+    if (first === undefined) throw new TypeError(`${peer.name} has no route`);
+    const [column, route] = first;
+    await running.agent.perform(route, work, () => undefined);
+    const mib = residentMiB(running.pids());
+    await running.agent.perform(route, { kind: 'idle', clients: 0 }, () => undefined);
+    return { column, what, mib };
+  } finally {
+    await running.stop();
+  }
 }
 
 function finish(results: Results, cells: readonly Cell[], root: string): void {
