@@ -9,6 +9,9 @@ import { ScriptThread } from './thread.js';
 /** Beyond so many sandboxes with a script, threads are shared. */
 export const MAX_THREADS = 16;
 
+/** A thread that was just left may be the next one's: what comes and goes starts none. */
+const MOST_IDLE = 2;
+
 export class ScriptPool {
   readonly #wasm: WebAssembly.Module;
   readonly #most: number;
@@ -43,12 +46,12 @@ export class ScriptPool {
     return thread;
   }
 
-  /** The cell lives in `thread` no more. Idle threads beyond the spare are ended. */
+  /** The cell lives in `thread` no more. Idle threads beyond a few are ended. */
   leave(thread: ScriptThread, cell: CellId): void {
     thread.cells.delete(cell);
     if (thread.cells.size > 0 || !thread.alive) return;
     const idle = [...this.#threads].filter(({ cells }) => cells.size === 0);
-    if (idle.length > 1) void thread.close();
+    if (idle.length > MOST_IDLE) void thread.close();
   }
 
   async close(): Promise<void> {
