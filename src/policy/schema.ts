@@ -208,7 +208,7 @@ const cidrEntries = z.array(z.union([cidr, cidrRule])).optional();
 
 const script = z.strictObject({
   timeout_ms: z.int().min(1).max(10_000).optional().describe('longest run of one call; default 50'),
-  memory_mb: z.int().min(2).max(256).optional().describe('default 16'),
+  memory_mb: z.int().min(16).max(256).optional().describe('default 16'),
 });
 
 /** A whole file. Every key is optional; a key that is not here is an error. */

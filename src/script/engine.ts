@@ -25,7 +25,14 @@ import {
 } from './modules.js';
 import { PRELUDE } from './prelude.js';
 
-const MIB = 1_048_576;
+/** WebAssembly's pages have 64 KiB. */
+const PAGES_PER_MIB = 16;
+
+/** What the build begins with. Untouched, it weighs nothing. */
+const INITIAL_MIB = 16;
+
+/** Of the memory of the build, what is its own: the C stack, its data. */
+const OWN_MIB = 5;
 
 /** The package's types are those of its CommonJS build, whose default is one level down. */
 const variant = ('default' in packaged ? packaged.default : packaged) as QuickJSSyncVariant;
@@ -35,22 +42,28 @@ const STACK_BYTES = 262_144;
 
 /** QuickJS with our own code in it and no script yet. */
 export interface Blank {
+  readonly memoryMb: number;
   readonly runtime: QuickJSRuntime;
   readonly context: QuickJSContext;
   readonly prelude: QuickJSHandle;
 }
 
-/** Most of the time that a script takes to start: worth doing beforehand. */
-export async function prepareBlank(wasm: WebAssembly.Module): Promise<Blank> {
-  const quickjs = await newQuickJSWASMModuleFromVariant(newVariant(variant, { wasmModule: wasm }));
+/**
+ * Most of the time that a script takes to start: worth doing beforehand. The bound on memory is WebAssembly's own, which
+ * nothing inside can pass: QuickJS's does not know here how large a block is, and counts eight bytes for each.
+ */
+export async function prepareBlank(wasm: WebAssembly.Module, memoryMb: number): Promise<Blank> {
+  const maximum = Math.max(INITIAL_MIB, memoryMb + OWN_MIB) * PAGES_PER_MIB;
+  const wasmMemory = new WebAssembly.Memory({ initial: INITIAL_MIB * PAGES_PER_MIB, maximum });
+  const custom = newVariant(variant, { wasmModule: wasm, wasmMemory });
+  const quickjs = await newQuickJSWASMModuleFromVariant(custom);
   const runtime = quickjs.newRuntime({ maxStackSizeBytes: STACK_BYTES });
   const context = runtime.newContext();
   const prelude = context.unwrapResult(context.evalCode(PRELUDE, PRELUDE_FILE, { strict: true }));
-  return { runtime, context, prelude };
+  return { memoryMb, runtime, context, prelude };
 }
 
 export interface EngineOptions {
-  readonly memoryMb: number;
   readonly entry: string;
   readonly modules: Modules;
   /** JSON. */
@@ -81,7 +94,6 @@ export interface Failed extends Ended {
 /** Loads and evaluates the script, in a `blank` that nobody else uses. Takes as long as the script does. */
 export function createEngine(blank: Blank, options: EngineOptions): Result<Engine, LoadProblem> {
   const { runtime, context } = blank;
-  runtime.setMemoryLimit(options.memoryMb * MIB);
   const loading = new Loading(options);
   runtime.setModuleLoader(
     name => loading.load(name),

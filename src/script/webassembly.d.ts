@@ -5,4 +5,10 @@ declare namespace WebAssembly {
     readonly brand: 'WebAssembly.Module';
   }
   function compile(bytes: Uint8Array): Promise<Module>;
+
+  /** Grows page by page of 64 KiB, and never beyond `maximum`. */
+  class Memory {
+    readonly buffer: ArrayBuffer;
+    constructor(size: { readonly initial: number; readonly maximum: number });
+  }
 }

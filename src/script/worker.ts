@@ -3,6 +3,7 @@
  * for ever, whoever told it ends the thread.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { SCRIPT_LIMITS } from '../policy/hooks.js';
 import { type Blank, createEngine, type Engine, prepareBlank } from './engine.js';
 import { EXAMPLES } from './examples-prelude.js';
 import { scriptFiles } from './files.js';
@@ -36,9 +37,9 @@ function useUtc(): void {
 async function open({ cell, memoryMb, entry, sources, path, state, examples }: OpenMessage): Promise<Reply> {
   const files = sources === undefined ? scriptFiles(path) : { entry, sources, ...modulesOf(sources) };
   const extra = examples === true ? { extra: EXAMPLES } : {};
-  const blank = spare ?? (await prepareBlank(wasm));
+  const blank = spare?.memoryMb === memoryMb ? spare : await prepareBlank(wasm, memoryMb);
   spare = null;
-  const engine = createEngine(blank, { memoryMb, entry: files.entry, modules: files, state, ...extra });
+  const engine = createEngine(blank, { entry: files.entry, modules: files, state, ...extra });
   if (!engine.ok) return { kind: 'refused', problem: engine.error };
   cells.set(cell, engine.value);
   return { kind: 'opened', hooks: engine.value.hooks, sources: new Map(files.sources) };
@@ -89,7 +90,7 @@ let waiting = 0;
 
 async function prepareSpare(): Promise<void> {
   try {
-    spare = await prepareBlank(wasm);
+    spare = await prepareBlank(wasm, SCRIPT_LIMITS.memoryMb);
   } catch {
     // Whoever opens the first script tries again, and hears why it cannot be.
     spare = null;

@@ -47,6 +47,9 @@ test.each([
 
 test.each([
   ['memory', 'const a = []; for (;;) a.push(new Uint8Array(1e6));', 'script-memory'],
+  ['memory in strings', "const a = []; for (;;) a.push('x'.repeat(1e6) + a.length);", 'script-memory'],
+  ['memory in lists', 'const a = []; for (;;) a.push(new Array(1e5).fill(1));', 'script-memory'],
+  ['memory in small things', 'const a = []; for (let i = 0; ; i++) a.push({ i });', 'script-memory'],
   ['a huge string', "'x'.repeat(2 ** 28);", 'script-memory'],
   ['the stack', '(function f() { f(); })();', 'script-error'],
 ])('too much of %s ends the engine, and the next request works', async (_what, code, fault) => {
