@@ -21,8 +21,12 @@ export interface Share {
 /**
  * Pieces of work (a request, a handshake) that are begun in one turn of the event loop. What is beyond waits for the
  * next one, after whatever has arrived meanwhile; so nobody waits for more than a few milliseconds of somebody else's.
+ * Fewer while several sandboxes have work: an answer takes some turns, each of which may be full of the others'.
  */
-const STARTS_PER_TURN = 8;
+const STARTS_ALONE = 8;
+const STARTS_AMONG_OTHERS = 2;
+/** Turns with work in them for which another sandbox's last piece counts: a tenth of a second, of a busy gateway. */
+const REMEMBERED_TURNS = 64;
 /** A flow has one descriptor here and, most of the time, one upstream. */
 const DESCRIPTORS_PER_FLOW = 2;
 /** For logs, listeners and look-ups. */
@@ -64,10 +68,15 @@ class Turns {
   readonly #waiting = new Map<Share, (() => void)[]>();
   #started = 0;
   #isScheduled = false;
+  #last: Share | null = null;
+  /** Turns for which more than one sandbox has work. */
+  #mixed = 0;
 
   enter(share: Share): Promise<void> | null {
     this.#schedule();
-    if (this.#waiting.size === 0 && this.#started < STARTS_PER_TURN) {
+    if (this.#last !== share && this.#last !== null) this.#mixed = REMEMBERED_TURNS;
+    this.#last = share;
+    if (this.#waiting.size === 0 && this.#started < this.#most) {
       this.#started += 1;
       return null;
     }
@@ -76,6 +85,10 @@ class Turns {
       if (queue === undefined) this.#waiting.set(share, [resolve]);
       else queue.push(resolve);
     });
+  }
+
+  get #most(): number {
+    return this.#mixed > 0 ? STARTS_AMONG_OTHERS : STARTS_ALONE;
   }
 
   #schedule(): void {
@@ -87,8 +100,10 @@ class Turns {
   #next(): void {
     this.#isScheduled = false;
     this.#started = 0;
+    if (this.#mixed > 0) this.#mixed -= 1;
+    const most = this.#most;
     for (const [share, queue] of this.#waiting) {
-      if (this.#started === STARTS_PER_TURN) break;
+      if (this.#started === most) break;
       queue.shift()?.();
       this.#started += 1;
       this.#waiting.delete(share);

@@ -45,3 +45,20 @@ test('whoever comes late to a long line of another is served in the next turn', 
   await Promise.all(all);
   expect(order.indexOf('modest')).toBeLessThan(8 + 2);
 });
+
+test('fewer pieces are begun in a turn while another sandbox has work, and as many as before once it has none', async () => {
+  const shares = createShares(DESCRIPTORS);
+  const [first, second] = [shares.join(), shares.join()];
+  const begunAtOnce = (share: Share): number =>
+    Array.from({ length: 20 }, () => share.turn()).filter(turn => turn === null).length;
+  const idle = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 20));
+  second.turn();
+  await idle();
+  expect(begunAtOnce(first)).toBe(2);
+  for (let turns = 0; turns < 70; turns++) {
+    first.turn();
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  await idle();
+  expect(begunAtOnce(first)).toBe(8);
+});
