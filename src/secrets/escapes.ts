@@ -131,12 +131,21 @@ export const LOOK_BEHIND = LEAST_LINE + 1;
 
 /** The LF of a line break between two lines of base64. Its CR goes by `lineBreakStart`. */
 function readLineBreak(raw: Uint8Array, at: number): number {
-  const end = raw[at - 1] === CR ? at - 1 : at;
-  if (end < LEAST_LINE) return NO_ESCAPE;
-  for (let i = end - 1; i >= end - LEAST_LINE; i--) if (!isBase64(raw[i] ?? 0)) return NO_ESCAPE;
+  if (!isBehindLine(raw, raw[at - 1] === CR ? at - 1 : at)) return NO_ESCAPE;
   const next = raw[at + 1];
   if (next === undefined) return CUT_SHORT;
   return isBase64(next) ? escapeOf(NOTHING, 1) : NO_ESCAPE;
+}
+
+function isBehindLine(raw: Uint8Array, end: number): boolean {
+  if (end < LEAST_LINE) return false;
+  for (let i = end - 1; i >= end - LEAST_LINE; i--) if (!isBase64(raw[i] ?? 0)) return false;
+  return true;
+}
+
+/** True where the input ends in the CR of what may be a line break: its LF is still to come. */
+export function endsInLineBreak(raw: Uint8Array): boolean {
+  return raw[raw.length - 1] === CR && isBehindLine(raw, raw.length - 1);
 }
 
 /** Where the escape at `at` really begins: a CR before its LF belongs to it. */

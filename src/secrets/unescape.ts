@@ -8,6 +8,7 @@ import {
   CUT_SHORT,
   codeOf,
   ESCAPE_STARTS,
+  endsInLineBreak,
   escapeStart,
   lengthOf,
   NO_ESCAPE,
@@ -44,7 +45,7 @@ export function unescapeBytes(raw: Uint8Array, reach: number): Unescaped | null 
     if (spelled !== NO_ESCAPE) out.add(escapeStart(raw, at), at + lengthOf(spelled), codeOf(spelled));
     at = starts.next(at + (spelled === NO_ESCAPE ? 1 : lengthOf(spelled)));
   }
-  return out.finish(raw.length, false);
+  return endsInLineBreak(raw) ? out.finish(raw.length - 1, true) : out.finish(raw.length, false);
 }
 
 /** Finds where escapes may begin, in order: one native search for each byte that begins one, kept until it is passed. */

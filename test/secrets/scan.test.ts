@@ -92,6 +92,13 @@ test('a line break in a coded placeholder is read alike, however far behind it t
     expect([at, scan(content, [at]).leak?.encoding]).toEqual([at, 'hex']);
 });
 
+test('a line break of two bytes in a coded placeholder is read alike where the cut parts them', () => {
+  const digits = Buffer.from(A.placeholder).toString('hex');
+  const content = Buffer.from(`${'a'.repeat(45)}${digits.slice(0, 70)}\r\n${digits.slice(70)}!`);
+  for (let at = 1; at < content.length; at++)
+    expect([at, scan(content, [at]).leak?.encoding]).toEqual([at, 'hex']);
+});
+
 test('a dialogue is not held up by a few characters that might begin something', () => {
   const scanner = new BodyScanner(watch, NO_SCOPE, 'body');
   for (const message of ['{"q":"ask"}sk-', 'data: GWP\n\n', '@%', '@\\', '&']) {
