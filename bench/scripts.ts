@@ -163,6 +163,41 @@ async function memory(script: LoadedScript): Promise<{ readonly mib: number; rea
   return { mib, threads };
 }
 
+/** The 99th percentile of one sandbox's calls, in microseconds, alone and while another's script runs away. */
+async function besideRunaway(pool: Pool, folder: string): Promise<readonly [alone: number, beside: number]> {
+  const path = join(folder, 'runaway.js');
+  writeFileSync(
+    path,
+    SOURCE.replace(
+      '{ method, host, headers }) {',
+      '{ method, host, headers, path }) { if (path === "/loop") for (;;);',
+    ),
+  );
+  const loaded = await loadScript(path, { timeoutMs: 50, memoryMb: 16 }, pool);
+  if (!loaded.ok) throw new Error(loaded.error);
+  const [victim, runaway] = [
+    sandboxOf({ ...loaded.value, limits: { timeoutMs: 5_000, memoryMb: 16 } }, pool),
+    sandboxOf(loaded.value, pool),
+  ];
+  await ask(victim);
+  const alone = (await measure('', () => ask(victim))).p99;
+  let running = true;
+  const loop = async (): Promise<void> => {
+    // As often as it is let: five times in ten seconds.
+    while (running) {
+      await runaway.hooks.onRequest?.({ ...REQUEST, path: '/loop' });
+      await delay(1);
+    }
+  };
+  const looping = loop();
+  const beside = (await measure('', () => ask(victim))).p99;
+  running = false;
+  await looping;
+  victim.close();
+  runaway.close();
+  return [alone, beside];
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
 const pool = new ScriptPool(await quickjsCode());
 try {
@@ -183,6 +218,10 @@ try {
     `cold start: ${(await coldStart(script, pool, true)).toFixed(1)} ms with the spare thread, ${(
       await coldStart(script, pool, false)
     ).toFixed(1)} ms with a new one`,
+  );
+  const [alone, beside] = await besideRunaway(pool, folder);
+  console.log(
+    `p99 beside another sandbox's runaway script: ${beside.toFixed(0)} µs, alone ${alone.toFixed(0)} µs`,
   );
   console.log(`${SANDBOXES} sandboxes with a script each: ${mib.toFixed(0)} MiB in ${threads} threads`);
 } finally {

@@ -16,6 +16,13 @@ export async function runCheck(nameOrFile: string, io: Io): Promise<number> {
     io.stderr(`${nameOrFile}: ${count(problems.length, 'problem')}\n`);
     return EXIT_USAGE;
   }
+  const { script } = compiled.value;
+  // Loaded when there is a script to look at: it needs a thread, and an engine.
+  const problem = script === null ? null : await (await import('./script.js')).scriptProblem(script);
+  if (problem !== null) {
+    io.stderr(`${problem}\n`);
+    return EXIT_USAGE;
+  }
   for (const warning of compiled.value.warnings) io.stderr(`${nameOrFile}: warning: ${warning}\n`);
   const outcomes = runExamples(compiled.value);
   const failed = outcomes.filter(outcome => !outcome.pass);

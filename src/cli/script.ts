@@ -14,6 +14,7 @@ import {
   type RequestFacts,
   SCRIPT_LIMITS,
 } from '../policy/hooks.js';
+import type { ScriptSpec } from '../policy/policy.js';
 import { rewrittenHead, synthetic } from '../proxy/scripted/rewrite.js';
 import {
   type AnyAnswer,
@@ -68,6 +69,14 @@ async function withScript(
   } finally {
     await pool.close();
   }
+}
+
+/** Why the script of a policy does not load, as one line; null: it does. */
+export async function scriptProblem(spec: ScriptSpec): Promise<string | null> {
+  const pool = new ScriptPool(await quickjsCode());
+  const script = await loadScript(spec.path, spec, pool);
+  await pool.close();
+  return script.ok ? null : script.error;
 }
 
 function testName(path: string): string {

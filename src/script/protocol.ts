@@ -77,4 +77,6 @@ export const SHARED = {
   answered: 0,
   /** The kernel's number of the thread; 0: not to be known. */
   task: 1,
+  /** Messages that were sent, counted before they are. */
+  asked: 2,
 } as const;

@@ -41,7 +41,7 @@ const BOOT_MS = 20_000;
 
 export class ScriptThread {
   readonly #worker: Worker;
-  readonly #shared = new Int32Array(new SharedArrayBuffer(8));
+  readonly #shared = new Int32Array(new SharedArrayBuffer(12));
   readonly #line: Waiting[] = [];
   readonly #onEnd: (thread: ScriptThread) => void;
   #first = 0;
@@ -91,6 +91,7 @@ export class ScriptThread {
       if (this.#ended !== null) return settle({ ...EXITED, culprit: null });
       if (this.waiting === 0) this.#headSince = performance.now();
       this.#line.push({ cell: message.cell, deadlineMs, settle });
+      Atomics.add(this.#shared, SHARED.asked, 1);
       this.#worker.postMessage(message);
       if (this.waiting === 1) this.#watch(deadlineMs);
     });

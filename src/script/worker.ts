@@ -2,7 +2,7 @@
  * The thread in which scripts run (shell: it is one). Does what it is told, one message after the other; if one takes
  * for ever, whoever told it ends the thread.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { SCRIPT_LIMITS } from '../policy/hooks.js';
 import { type Blank, createEngine, type Engine, prepareBlank } from './engine.js';
 import { EXAMPLES } from './examples-prelude.js';
@@ -18,6 +18,8 @@ import {
   type ThreadData,
 } from './protocol.js';
 import { ownTask } from './task-time.js';
+
+const LINGER_MS = 0.1;
 
 const { wasm, shared } = workerData as ThreadData;
 const told = new Int32Array(shared);
@@ -87,6 +89,8 @@ Atomics.store(told, SHARED.task, ownTask());
 /** What is asked meanwhile waits for it. */
 let last: Promise<void> = prepareSpare();
 let waiting = 0;
+/** Messages so far, as the one who sends them counts. */
+let taken = 0;
 
 async function prepareSpare(): Promise<void> {
   try {
@@ -103,15 +107,40 @@ function reply(given: Reply): void {
 }
 
 parentPort?.on('message', (message: Message) => {
+  take(message);
+  linger();
+});
+
+/**
+ * Looks for the next message for a moment, before it goes to sleep: to be woken costs as much as a call, and calls come
+ * in bursts.
+ */
+function linger(): void {
+  let until = performance.now() + LINGER_MS;
+  while (waiting === 0 && parentPort !== null && performance.now() < until) {
+    if (Atomics.load(told, SHARED.asked) === taken) continue;
+    const received = receiveMessageOnPort(parentPort);
+    // Counted, and still on its way.
+    if (received === undefined) continue;
+    take(received.message as Message);
+    until = performance.now() + LINGER_MS;
+  }
+}
+
+function take(message: Message): void {
+  taken = (taken + 1) | 0;
   // Only opening waits for anything; a call that finds nobody before it is answered at once.
-  if (message.kind === 'call' && waiting === 0) return reply(callSafely(message));
+  if (message.kind === 'call' && waiting === 0) {
+    reply(callSafely(message));
+    return;
+  }
   waiting += 1;
   last = last.then(async () => {
     const given = await answer(message);
     waiting -= 1;
     reply(given);
   });
-});
+}
 
 function callSafely(message: CallMessage): Reply {
   try {

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { runCheck } from '../../src/cli/check.js';
 import type { Io } from '../../src/cli/io.js';
 import { runScriptReplay, runScriptTest } from '../../src/cli/script.js';
 import { encodeEvent } from '../../src/events/encode.js';
@@ -130,5 +131,13 @@ test('a log that does not exist is told', async () => {
     runScriptReplay(place.file('policy.js', POLICY), '/nonexistent.jsonl', io),
   );
   expect(errors).toContain('ENOENT');
+  expect(code).toBe(2);
+});
+
+test('sallyport check looks at the script too', async () => {
+  place.file('broken.js', 'export function onRequest( {');
+  const policy = place.file('policy.yaml', 'allow_domain: [a.test]\npolicy_script: broken.js\n');
+  const { code, errors } = await run(io => runCheck(policy, io));
+  expect(errors).toMatch(/broken\.js:1:\d+: SyntaxError/);
   expect(code).toBe(2);
 });
