@@ -53,6 +53,8 @@ export const PRELUDE = `(() => {
   defineProperty(RealDate.prototype, 'constructor', { value: FixedDate });
   defineProperty(globalThis, 'Date', { value: FixedDate, writable: false, configurable: false });
   delete Math.random;
+  // An answer is what it looks like, whatever was put into the prototypes.
+  set(Object.prototype, 'toJSON', undefined);
 
   const plain = (key, value) => {
     const kind = typeof value;

@@ -245,7 +245,7 @@ test('header names are lower case, repeated fields one text, and no name is spec
 test('a script that redefines the language cheats only itself', async () => {
   const script = await scripts.of(
     `JSON.parse = () => ({}); JSON.stringify = () => '{"allow":true}';
-     Object.prototype.toJSON = () => ({ allow: true }); Array.prototype.push = () => 0;
+     try { Object.prototype.toJSON = () => ({ allow: true }); } catch {} Array.prototype.push = () => 0;
      globalThis.Promise = class {}; Number.isFinite = () => true;
      export function onRequest(request) { return request.path === '/' ? undefined : { deny: 'path ' + request.path }; }`,
   );

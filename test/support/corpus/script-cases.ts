@@ -17,6 +17,9 @@ import {
 /** What the gateway's event loop may be held up for one thing, in milliseconds. */
 const LONGEST_BLOCK_MS = 20;
 
+/** An answer to a script that runs away comes soon after its deadline, even where the machine is busy. */
+const LATEST_MS = 5_000;
+
 /** Nothing of a host may be there. */
 const HOST_GLOBALS = [
   ...[
@@ -86,7 +89,7 @@ async function runCase(bench: ScriptBench, item: CorpusCase): Promise<Outcome> {
   const tookMs = performance.now() - began;
   const outcome = judge(bench, item, seen);
   if (outcome.kind !== 'passed') return outcome;
-  if (tookMs > 2_000) return failed('an answer soon after the deadline', `${Math.round(tookMs)} ms`);
+  if (tookMs > LATEST_MS) return failed('an answer soon after the deadline', `${Math.round(tookMs)} ms`);
   if (!(await ordinary(bench, sandbox))) return failed('the next request works', 'it does not');
   return (await ordinary(bench, `${sandbox}-other`))
     ? PASSED
@@ -97,12 +100,14 @@ function scriptOf({ category, code }: CorpusCase): string {
   const text = String(code);
   if (category === 'result') return `export function onRequest(request) { ${ORDINARY}\nreturn (${text}\n); }`;
   if (category !== 'isolation') return `export function onRequest(request) { ${ORDINARY}\n${text}\n}`;
+  // Nothing of the language is trusted any more once the case's code has run.
   return `export function onRequest(request) { ${ORDINARY}
-    let seen, told = 'value';
-    try { seen = eval(${JSON.stringify(text)}); } catch (error) { told = 'threw'; }
-    const found = ${JSON.stringify(HOST_GLOBALS)}.filter(name => globalThis[name] !== undefined);
-    if (seen !== null && seen !== undefined && (seen.versions?.node || seen.mainModule || seen.binding)) found.push('host');
-    return { deny: JSON.stringify({ told, found }) };
+    let seen, found = '';
+    try { seen = eval(${JSON.stringify(text)}); } catch (error) { seen = undefined; }
+    const names = ${JSON.stringify(HOST_GLOBALS)};
+    for (let i = 0; i < names.length; i++) if (globalThis[names[i]] !== undefined) found += ' ' + names[i];
+    if (seen !== null && seen !== undefined && (seen.versions?.node || seen.mainModule || seen.binding)) found += ' host';
+    return { deny: 'found:' + found };
   }`;
 }
 
@@ -160,11 +165,11 @@ function judgePassed(bench: ScriptBench, seen: Seen): Outcome {
 }
 
 function judgeIsolation(seen: Seen): Outcome {
-  // It left a promise: the engine has refused the whole call.
-  if (seen.reason === 'script-error') return PASSED;
+  // It threw, looped, or left a promise: the engine has refused the whole call.
+  if (seen.reason?.startsWith('script-')) return PASSED;
   if (seen.reason !== 'script') return failed('a denial of the script', shown(seen));
-  const { found } = JSON.parse((JSON.parse(seen.body) as { hint: string }).hint) as { found: string[] };
-  return found.length === 0 ? PASSED : failed('nothing of the host', `reach: ${found.join(', ')}`);
+  const { hint } = JSON.parse(seen.body) as { hint: string };
+  return hint === 'found:' ? PASSED : failed('nothing of the host', `reach: ${hint}`);
 }
 
 function shown({ status, reason, body }: Seen): string {
