@@ -5,12 +5,12 @@ import { release } from 'node:os';
 import { promisify } from 'node:util';
 import { GatewayError } from '../core/errors.js';
 import {
-  ANY_PORT,
   findPackageManager,
   findProgram,
   findTools,
   installCommand,
   openVestibule,
+  PLAIN_PORTS,
   SYSTEM_PATH,
   TOOL_NAMES,
   type ToolName,
@@ -55,11 +55,15 @@ const run = promisify(execFile);
 async function toolFinding(tool: ToolName): Promise<Finding> {
   const file = findProgram(tool);
   const manager = findPackageManager();
+  if (file === null && tool === 'nft') return optional(tool, false, NO_RULES);
   if (file === null) {
     return finding(tool, false, 'not installed', manager === null ? null : installCommand(manager, [tool]));
   }
   return finding(tool, true, `${file} ${await versionOf(tool, file)}`, null);
 }
+
+/** What a machine without nft falls back to. */
+const NO_RULES = `not installed (nftables): sandboxes get the plain door, for policies that name at most ${PLAIN_PORTS} ports`;
 
 async function versionOf(tool: ToolName, file: string): Promise<string> {
   if (tool === 'sh') return ''; // shells do not agree on how to be asked
@@ -81,8 +85,10 @@ async function tried(): Promise<readonly Finding[]> {
     return [finding('namespaces and rules', false, messageOf(error), mendingIn(error))];
   }
   try {
+    const plain = door.cell.tools.nft === null ? ', the plain door' : '';
+    const tried = `${door.cell.userNamespace ? 'tried' : 'tried, as root only'}${plain}`;
     return [
-      finding('namespaces and rules', true, door.cell.userNamespace ? 'tried' : 'tried, as root only', null),
+      finding('namespaces and rules', true, tried, null),
       await sandboxFinding(door),
       optional('IPv6', door.cell.ipv6, door.cell.ipv6 ? 'tried' : 'sandboxes have IPv4 only'),
     ];
@@ -115,7 +121,7 @@ async function sandboxFinding(door: Vestibule): Promise<Finding> {
 function openDoor(): Promise<Vestibule> {
   return openVestibule({
     sandbox: 'doctor',
-    allowedPorts: ANY_PORT,
+    allowedPorts: [{ from: 443, to: 443 }],
     nameOf: () => null,
     onFlow: flow => flow.refuse(),
     onDnsTcp: flow => flow.refuse(),

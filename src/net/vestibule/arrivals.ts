@@ -1,15 +1,18 @@
 /** Turns accepted sockets into flows (shell: owns the listener). */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type Endpoint, type IpAddress, parseAddress } from '../../core/address.js';
+import type { Endpoint } from '../../core/address.js';
 import type { Flow } from '../flow.js';
 import type { OriginalTarget } from './original.js';
+import { unmapped } from './plain.js';
 import type { VestibuleOptions } from './vestibule.js';
 
 /** What a socket may hold in memory in each direction: bulk transfers gain a quarter over Node's 16 KiB. */
 const HIGH_WATER_BYTES = 256 * 1024;
 
 export interface Arrivals {
+  /** Accepts from the socket that `received` holds, which must not be used again; the result stops that. */
+  listen(received: Server): () => void;
   /** Stops listening and resets every connection that is still open. */
   close(): void;
 }
@@ -18,33 +21,38 @@ type Callbacks = Pick<VestibuleOptions, 'sandbox' | 'nameOf' | 'onFlow' | 'onDns
 
 const DNS_PORT = 53;
 
-/** Listens on the socket that `received` holds, which must not be used again. */
-export function listenForFlows(received: Server, targetOf: OriginalTarget, callbacks: Callbacks): Arrivals {
+export function createArrivals(targetOf: OriginalTarget, callbacks: Callbacks): Arrivals {
+  const servers = new Set<Server>();
   const open = new Set<Socket>();
   let count = 0;
-  const server = createServer(
-    { allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES },
-    socket => {
-      open.add(socket);
-      socket.once('close', () => open.delete(socket));
-      // Whoever accepts the flow adds a listener of its own; an error before that needs none.
-      socket.on('error', () => {});
-      const source = sourceOf(socket);
-      const target = targetOf(socket);
-      // Reset by the sandbox before we looked at it: there is nothing left to decide.
-      if (source === null || target === null) return void socket.resetAndDestroy();
-      count += 1;
-      const flow = flowOf(socket, { id: `${callbacks.sandbox}-${count}`, source, target }, callbacks);
-      if (target.port === DNS_PORT) callbacks.onDnsTcp(flow);
-      else callbacks.onFlow(flow);
-    },
-  );
-  // Out of descriptors: the connection is lost and the next may succeed. Ending the gateway would end them all.
-  server.on('error', () => {});
-  server.listen(received);
+  const arrived = (socket: Socket): void => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    // Whoever accepts the flow adds a listener of its own; an error before that needs none.
+    socket.on('error', () => {});
+    const source = sourceOf(socket);
+    const target = targetOf(socket);
+    // Reset by the sandbox before we looked at it: there is nothing left to decide.
+    if (source === null || target === null) return void socket.resetAndDestroy();
+    count += 1;
+    const flow = flowOf(socket, { id: `${callbacks.sandbox}-${count}`, source, target }, callbacks);
+    if (target.port === DNS_PORT) callbacks.onDnsTcp(flow);
+    else callbacks.onFlow(flow);
+  };
   return {
+    listen(received) {
+      const server = createServer(
+        { allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES },
+        arrived,
+      );
+      // Out of descriptors: the connection is lost and the next may succeed. Ending the gateway would end them all.
+      server.on('error', () => {});
+      server.listen(received);
+      servers.add(server);
+      return () => void (servers.delete(server) && server.close());
+    },
     close() {
-      server.close();
+      for (const server of servers) server.close();
       for (const socket of open) socket.resetAndDestroy();
     },
   };
@@ -66,12 +74,6 @@ function flowOf(
 
 function sourceOf({ remoteAddress, remotePort }: Socket): Endpoint | null {
   if (remoteAddress === undefined || remotePort === undefined) return null;
-  const address = addressOf(remoteAddress);
+  const address = unmapped(remoteAddress);
   return address === null ? null : { address, port: remotePort };
-}
-
-/** Node writes an IPv4 peer of a dual-stack listener as a mapped address. */
-function addressOf(text: string): IpAddress | null {
-  const address = parseAddress(text.startsWith('::ffff:') ? text.slice('::ffff:'.length) : text);
-  return address.ok ? address.value : null;
 }

@@ -7,8 +7,9 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../../core/errors.js';
 import { namespaceMending } from './mending.js';
+import { plainPorts } from './plain.js';
 import type { PortRange } from './ports.js';
-import { cellRules, DNS_PORT, gateRules, TCP_PORT } from './ruleset.js';
+import { cellRules, DNS_PORT, GATE_IPV4, GATE_IPV6, gateRules, TCP_PORT } from './ruleset.js';
 import { CELL_SCRIPT, GATE_SCRIPT } from './script.js';
 import { SYSTEM_PATH, type Tools } from './tools.js';
 
@@ -18,7 +19,8 @@ export interface Gate {
   readonly gatePid: number;
   readonly cellPid: number;
   readonly ipv6: boolean;
-  readonly server: Server;
+  /** By the port that they listen on: one for all connections, or, in a plain door, one for each port. */
+  readonly servers: ReadonlyMap<number, Server>;
   /** One for each family. */
   readonly dnsSockets: readonly DatagramSocket[];
   /** Resolves when the last process of the door has ended. */
@@ -44,7 +46,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   const timer = setTimeout(() => child.kill('SIGKILL'), OPEN_TIMEOUT_MS);
   try {
     const [report, sockets] = await Promise.race([
-      Promise.all([readReport(child), receiveSockets(child)]),
+      Promise.all([readReport(child), receiveSockets(child).then(allOrNever)]),
       failure(child),
     ]);
     const lifeline = child.stdio[4] as Writable;
@@ -65,24 +67,60 @@ function spawnGate({ tools, ports, userNamespace }: GateOptions): ChildProcess {
     PATH: SYSTEM_PATH,
     SH: tools.sh,
     IP: tools.ip,
-    NFT: tools.nft,
     UNSHARE: tools.unshare,
     NSENTER: tools.nsenter,
     NODE: process.execPath,
     WARDEN: wardenFile(),
-    TCP_PORT: String(TCP_PORT),
-    DNS_PORT: String(DNS_PORT),
     // Present whenever the kernel has the family, addresses or not.
     IPV6: existsSync('/proc/net/if_inet6') ? 'yes' : 'no',
-    GATE_RULES: gateRules(ports),
-    CELL_RULES: cellRules(ports),
     CELL_SCRIPT,
+    ...(tools.nft === null ? plainEnv(ports) : ruledEnv(tools.nft, ports)),
   };
   return spawn(tools.unshare, [...user, '--net', '--', tools.sh, '-c', GATE_SCRIPT], {
     cwd: '/',
     env,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
   });
+}
+
+/** What turns every connection to one listener, and every question to one socket. */
+function ruledEnv(nft: string, ports: readonly PortRange[]): Readonly<Record<string, string>> {
+  return {
+    NFT: nft,
+    TCP_PORTS: String(TCP_PORT),
+    DNS_PORT: String(DNS_PORT),
+    GATE_RULES: gateRules(ports),
+    CELL_RULES: cellRules(ports),
+  };
+}
+
+/** Nothing is turned, so every port has its listener, and DNS is answered where resolv.conf says. */
+function plainEnv(ports: readonly PortRange[]): Readonly<Record<string, string>> {
+  const dns = { DNS_PORT: '53', DNS_IPV4: GATE_IPV4, DNS_IPV6: GATE_IPV6 };
+  return { NFT: '', TCP_PORTS: plainPorts(ports).join(' '), ...dns };
+}
+
+/**
+ * More listeners in the gate of `pid`, by their ports; `enter` are the arguments of nsenter that lead there. Throws
+ * `WARDEN_FAILED`.
+ */
+export async function openListeners(
+  { nsenter }: Tools,
+  enter: readonly string[],
+  ports: readonly number[],
+  { ipv6 }: { readonly ipv6: boolean },
+): Promise<ReadonlyMap<number, Server>> {
+  const child = spawn(nsenter, [...enter, process.execPath, wardenFile()], {
+    cwd: '/',
+    env: { PATH: SYSTEM_PATH, TCP_PORTS: ports.join(' '), IPV6: ipv6 ? 'yes' : 'no' },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  const said = textOf(child.stderr as Readable);
+  const missing = new Promise<never>((_resolve, reject) => child.once('error', reject));
+  const { servers } = await Promise.race([receiveSockets(child), missing]);
+  if (servers.size === ports.length) return servers;
+  for (const server of servers.values()) server.close();
+  throw gateError((await said).trim());
 }
 
 /** The compiled warden, also for a caller that runs from the sources. */
@@ -107,22 +145,26 @@ async function readReport(child: ChildProcess): Promise<Report> {
 }
 
 interface Sockets {
-  readonly server: Server;
+  readonly servers: ReadonlyMap<number, Server>;
   readonly dnsSockets: readonly DatagramSocket[];
 }
 
+/** Without its sockets the door has failed, and `failure` has more to say. */
+function allOrNever(sockets: Sockets): Sockets | Promise<never> {
+  const { servers, dnsSockets } = sockets;
+  return servers.size > 0 && dnsSockets.length > 0 ? sockets : new Promise(() => {});
+}
+
+/** What the warden has handed over when its end of the channel closes: everything, unless it has failed. */
 function receiveSockets(child: ChildProcess): Promise<Sockets> {
   return new Promise(resolve => {
-    let server: Server | null = null;
+    const servers = new Map<number, Server>();
     const dnsSockets: DatagramSocket[] = [];
-    child.on('message', (_name, handle) => {
-      if (handle instanceof Server) server = handle;
+    child.on('message', (name, handle) => {
+      if (handle instanceof Server) servers.set(Number(name), handle);
       else if (handle !== undefined) dnsSockets.push(handle as unknown as DatagramSocket);
     });
-    // The warden's end of the channel closes when it has handed over everything, or has failed.
-    child.once('disconnect', () => {
-      if (server !== null && dnsSockets.length > 0) resolve({ server, dnsSockets });
-    });
+    child.once('disconnect', () => resolve({ servers, dnsSockets }));
   });
 }
 

@@ -3,9 +3,11 @@ import { execFile } from 'node:child_process';
 import type { Socket as DatagramSocket } from 'node:dgram';
 import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
-import { listenForFlows } from './arrivals.js';
+import { createArrivals } from './arrivals.js';
 import { type Gate, openGate } from './gate.js';
+import { createListeners, type Listeners } from './listeners.js';
 import { loadOriginalTarget } from './original.js';
+import { ownTarget } from './plain.js';
 import type { PortRange } from './ports.js';
 import { parseRefusals, type Refusal } from './refusals.js';
 import { portUpdate } from './ruleset.js';
@@ -13,6 +15,7 @@ import { findTools, SYSTEM_PATH, type Tools } from './tools.js';
 import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 export { installCommand, setupCommands, TOOL_NAMES, type ToolName } from './mending.js';
+export { PLAIN_PORTS } from './plain.js';
 export { ANY_PORT, type PortRange } from './ports.js';
 export { type Refusal, refusalKind } from './refusals.js';
 export { keepDescriptors } from './syscalls.js';
@@ -25,11 +28,11 @@ export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
  */
 export async function openVestibule(options: VestibuleOptions): Promise<Vestibule> {
   options.signal?.throwIfAborted();
-  const tools = findTools();
+  const { tools = findTools() } = options;
   // At the same time: the processes take some sixty milliseconds, the library ten.
   const [opened, loaded] = await Promise.allSettled([
     openAnyGate(tools, options.allowedPorts),
-    loadOriginalTarget(),
+    tools.nft === null ? ownTarget : loadOriginalTarget(),
   ]);
   if (opened.status === 'rejected') throw opened.reason;
   const { gate, userNamespace } = opened.value;
@@ -39,7 +42,8 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
   }
   const targetOf = loaded.value;
   for (const socket of gate.dnsSockets) options.onDnsUdp(socket);
-  const arrivals = listenForFlows(gate.server, targetOf, options);
+  const arrivals = createArrivals(targetOf, options);
+  const listeners = createListeners(gate, arrivals);
   const cell: Cell = { pid: gate.cellPid, userNamespace, ipv6: gate.ipv6, tools };
   const closed = gate.ended.then(() => {
     arrivals.close();
@@ -55,7 +59,7 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
   return {
     sandbox: options.sandbox,
     cell,
-    reloadPorts: ports => reloadPorts(gate, cell, ports),
+    reloadPorts: ports => reloadPorts(gate, cell, listeners, ports),
     refusals: () => listRefusals(cell),
     closed,
     close,
@@ -77,23 +81,39 @@ async function openAnyGate(
   }
 }
 
-async function reloadPorts(gate: Gate, cell: Cell, ports: readonly PortRange[]): Promise<void> {
+async function reloadPorts(
+  gate: Gate,
+  cell: Cell,
+  listeners: Listeners,
+  ports: readonly PortRange[],
+): Promise<void> {
+  const { pid, userNamespace, tools } = cell;
+  if (tools.nft === null)
+    return await listeners.change(tools, nsenterArgs(gate.gatePid, userNamespace), ports);
   await Promise.all([
-    nft(cell, cell.pid, ['-f', '-'], portUpdate('cell', ports)),
-    nft(cell, gate.gatePid, ['-f', '-'], portUpdate('gate', ports)),
+    nft(tools.nft, cell, pid, ['-f', '-'], portUpdate('cell', ports)),
+    nft(tools.nft, cell, gate.gatePid, ['-f', '-'], portUpdate('gate', ports)),
   ]);
 }
 
 async function listRefusals(cell: Cell): Promise<readonly Refusal[]> {
-  return parseRefusals(await nft(cell, cell.pid, ['-n', 'list', 'table', 'inet', 'cell'], ''));
+  const { nft: program } = cell.tools;
+  if (program === null) return [];
+  return parseRefusals(await nft(program, cell, cell.pid, ['-n', 'list', 'table', 'inet', 'cell'], ''));
 }
 
 const run = promisify(execFile);
 
 /** Runs nft in the namespaces of `pid`. */
-async function nft(cell: Cell, pid: number, args: readonly string[], input: string): Promise<string> {
+async function nft(
+  program: string,
+  cell: Cell,
+  pid: number,
+  args: readonly string[],
+  input: string,
+): Promise<string> {
   const enter = nsenterArgs(pid, cell.userNamespace);
-  const pending = run(cell.tools.nsenter, [...enter, cell.tools.nft, ...args], {
+  const pending = run(cell.tools.nsenter, [...enter, program, ...args], {
     env: { PATH: SYSTEM_PATH },
   });
   // nft may end before it has read its input (a listing needs none); its exit code says whether that is a failure.

@@ -13,9 +13,27 @@ import { CELL_IPV4, CELL_IPV6, GATE_IPV4, GATE_IPV6 } from './ruleset.js';
 /** Larger frames save work: the link is memory, not wire. */
 const MTU = 65_520;
 
+/** A plain door: every address is the gate's own, but for the cell's, whose route is the more specific one. */
+const PLAIN_GATE = `
+"$IP" -batch - <<END || exit 1
+link set lo up
+addr add ${GATE_IPV4}/32 dev lo
+route add local default dev lo table main
+END
+{ echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all; } 2>/dev/null || :
+if [ "$IPV6" = yes ]; then
+"$IP" -6 -batch - <<END || exit 1
+addr add ${GATE_IPV6}/128 dev lo nodad
+route add local default dev lo table main
+END
+{ echo 1 >/proc/sys/net/ipv6/icmp/echo_ignore_all; } 2>/dev/null || :
+fi
+`;
+
 /** Runs in the gate, first. It stays, to hold the gate open for changes of its rules and to reap the cell. */
 export const GATE_SCRIPT = `
 GATE=$$; export GATE
+if [ -z "$NFT" ]; then ${PLAIN_GATE} fi
 "$UNSHARE" --net -- "$SH" -c "$CELL_SCRIPT" 3<&- &
 cell=$!
 exec >/dev/null
@@ -43,9 +61,12 @@ link set lo up
 addr add ${GATE_IPV4}/30 dev gate0
 link set gate0 up
 END
+gate_rules=
+if [ -n "$NFT" ]; then
 printf %s "$GATE_RULES" | in_gate "$NFT" -f - &
 gate_rules=$!
 printf %s "$CELL_RULES" | "$NFT" -f -
+fi
 families=4
 if "$IP" -batch - 2>/dev/null <<END && in_gate "$IP" addr add ${GATE_IPV6}/64 dev gate0 nodad 2>/dev/null
 addr add ${CELL_IPV6}/64 dev eth0 nodad
@@ -54,7 +75,7 @@ END
 then families=46; fi
 # A sandbox without capabilities may still serve on its own port 80. A read-only /proc/sys is no reason to stop.
 { echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null || :
-wait "$gate_rules"
+[ -z "$gate_rules" ] || wait "$gate_rules"
 echo "ready $$ $families"
 exec >/dev/null
 read -r end <&4 || :

@@ -12,8 +12,8 @@ import {
   type ToolName,
 } from './mending.js';
 
-/** Absolute paths. */
-export type Tools = Readonly<Record<ToolName, string>>;
+/** Absolute paths. Without `nft` the door is a plain one: listeners on just the ports that the policy names. */
+export type Tools = Readonly<Record<Exclude<ToolName, 'nft'>, string>> & { readonly nft: string | null };
 
 /** Where the administrator's programs are; an ordinary user's PATH often leaves them out. */
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -36,11 +36,14 @@ function isExecutable(file: string): boolean {
   }
 }
 
-/** All tools. Throws `TOOL_MISSING`, which names every absent one and the command that installs them. */
+/**
+ * All tools. Throws `TOOL_MISSING`, which names every absent one and the command that installs them; `nft` is the one
+ * that a sandbox can do without.
+ */
 export function findTools(path: string = SYSTEM_PATH): Tools {
   const found = TOOL_NAMES.map(name => [name, findProgram(name, path)] as const);
   const missing = found.flatMap(([name, file]) => (file === null ? [name] : []));
-  if (missing.length === 0) return Object.fromEntries(found) as Tools;
+  if (missing.every(name => name === 'nft')) return Object.fromEntries(found) as Tools;
   throw new GatewayError('TOOL_MISSING', missingText(missing));
 }
 

@@ -16,7 +16,7 @@ export interface VestibuleOptions {
   readonly sandbox: SandboxId;
   /**
    * The TCP ports that some rule can allow; a connect to any other is refused by the kernel, at once. Port 53 is
-   * always open: it is the resolver's.
+   * always open: it is the resolver's. Without nft there may be `PLAIN_PORTS` of them.
    */
   readonly allowedPorts: readonly PortRange[];
   /** The name that the sandbox's resolver gave out for `address`, or null. */
@@ -27,6 +27,8 @@ export interface VestibuleOptions {
   onDnsTcp(flow: Flow): void;
   /** Called once for each address family, before the door opens: datagrams to port 53 of any address. */
   onDnsUdp(socket: DatagramSocket): void;
+  /** The programs to use; by default those of the machine, looked for in the administrator's folders. */
+  readonly tools?: Tools;
   /** Closes the door. */
   readonly signal?: AbortSignal;
 }
@@ -50,7 +52,7 @@ export interface Vestibule extends AsyncDisposable {
   reloadPorts(ports: readonly PortRange[]): Promise<void>;
   /**
    * What the kernel refused since the door was opened, by protocol, address and port; at most a thousand different
-   * ones are told apart. One call costs about ten milliseconds of a child process.
+   * ones are told apart. One call costs about ten milliseconds of a child process. A door without nft knows none.
    */
   refusals(): Promise<readonly Refusal[]>;
   /** Resolves when the door is closed, by us or because its namespace ended: the sandbox has no network then. */

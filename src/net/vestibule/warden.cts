@@ -4,12 +4,22 @@
  *
  * CommonJS, and nothing imported but what it opens: its start is most of the door's.
  */
-function openSockets(tcpPort: number, dnsPort: number, ipv6: boolean): void {
+interface Asked {
+  readonly tcpPorts: readonly string[];
+  /** None: only TCP. */
+  readonly dnsPort: number | null;
+  readonly ipv6: boolean;
+  /** Where DNS is answered, for each family; undefined: anywhere. */
+  readonly dnsAddresses: { readonly udp4: string | undefined; readonly udp6: string | undefined };
+}
+
+function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses }: Asked): void {
   const net = process.getBuiltinModule('node:net');
   const dgram = process.getBuiltinModule('node:dgram');
-  const families = ipv6 ? (['udp4', 'udp6'] as const) : (['udp4'] as const);
+  const both = ipv6 ? (['udp4', 'udp6'] as const) : (['udp4'] as const);
+  const families = dnsPort === null ? [] : both;
   /** The warden ends once the gateway has acknowledged every socket. */
-  let unsent = 1 + families.length;
+  let unsent = tcpPorts.length + families.length;
 
   const hand = (name: string, socket: import('node:child_process').SendHandle): void => {
     process.send?.(name, socket, {}, error => {
@@ -19,11 +29,16 @@ function openSockets(tcpPort: number, dnsPort: number, ipv6: boolean): void {
     });
   };
 
-  const server = net.createServer().on('error', fail);
-  server.listen({ port: tcpPort, host: ipv6 ? '::' : '0.0.0.0', backlog: 4096 }, () => hand('tcp', server));
+  for (const port of tcpPorts) {
+    const server = net.createServer().on('error', fail);
+    const where = { port: Number(port), host: ipv6 ? '::' : '0.0.0.0', backlog: 4096 };
+    server.listen(where, () => hand(port, server));
+  }
   for (const family of families) {
     const socket = dgram.createSocket({ type: family, ipv6Only: family === 'udp6' }).on('error', fail);
-    socket.bind({ port: dnsPort, exclusive: true }, () => hand(family, socket));
+    const address = dnsAddresses[family];
+    const where = { port: dnsPort ?? 0, exclusive: true, ...(address !== undefined && { address }) };
+    socket.bind(where, () => hand(family, socket));
   }
 }
 
@@ -32,4 +47,10 @@ function fail(error: Error): never {
   process.exit(1);
 }
 
-openSockets(Number(process.env.TCP_PORT), Number(process.env.DNS_PORT), process.env.IPV6 === 'yes');
+const { TCP_PORTS = '', DNS_PORT, DNS_IPV4, DNS_IPV6, IPV6 } = process.env;
+openSockets({
+  tcpPorts: TCP_PORTS.split(' '),
+  dnsPort: DNS_PORT === undefined ? null : Number(DNS_PORT),
+  ipv6: IPV6 === 'yes',
+  dnsAddresses: { udp4: DNS_IPV4, udp6: DNS_IPV6 },
+});

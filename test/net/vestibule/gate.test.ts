@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { nsenterArgs, type Vestibule } from '../../../src/net/vestibule/index.js';
-import { findTools } from '../../../src/net/vestibule/tools.js';
+import { findProgram, findTools } from '../../../src/net/vestibule/tools.js';
 import { openDoor } from '../../vm/door.js';
 
 /**
@@ -28,7 +28,7 @@ beforeAll(async () => {
       flow.refuse();
     },
   });
-  await asCellRoot(door.cell.tools.nft, 'flush', 'ruleset');
+  await asCellRoot(findProgram('nft') ?? '', 'flush', 'ruleset');
 });
 
 afterAll(() => door.close());
@@ -58,7 +58,7 @@ test('the gate does not believe an address that is not the cell’s', async () =
 });
 
 test('the gate’s rules cannot be reached by root of the cell', async () => {
-  const listing = await asCellRoot(door.cell.tools.nft, 'list', 'ruleset');
+  const listing = await asCellRoot(findProgram('nft') ?? '', 'list', 'ruleset');
   expect(listing).toBe('');
 });
 
