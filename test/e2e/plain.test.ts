@@ -15,7 +15,9 @@ async function withoutNft(...args: readonly string[]): Promise<string> {
   const script = `mount --bind /dev/null ${NFT} && exec "$@"`;
   const command = ['sh', '-c', script, 'sh', process.execPath, MAIN, ...args];
   const env = { PATH: process.env.PATH, HOME: place.dir, SALLYPORT_STATE: `${place.dir}/state` };
-  const { stdout } = await run('unshare', ['--user', '--map-root-user', '--mount', '--', ...command], { env });
+  const { stdout } = await run('unshare', ['--user', '--map-root-user', '--mount', '--', ...command], {
+    env,
+  });
   return stdout;
 }
 
