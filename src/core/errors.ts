@@ -23,7 +23,22 @@ export type GatewayErrorCode =
   | 'CLIENT_PROTOCOL' // the sandbox's bytes are not one valid request
   | 'LIMIT_EXCEEDED' // a limit of the policy was reached
   | 'GATEWAY_CLOSED' // the gateway is shutting down
-  | 'EVENTS_FAILED'; // the event log cannot be written
+  | 'EVENTS_FAILED' // the event log cannot be written
+  | 'BLOCKED' // a request was refused by the policy
+  | 'HOST_NOT_ALLOWED' // no rule allows the host
+  | 'TIMEOUT' // an operation on a sandbox took longer than it may
+  | 'VM_NOT_FOUND' // there is no sandbox of this id or name
+  | 'VM_EXISTS' // there is one of this name already
+  | 'VM_NOT_RUNNING' // the sandbox must run for this
+  | 'VM_STATE_INVALID' // the sandbox's state does not allow this; the message says which does
+  | 'VM_CONFIG_INVALID' // a sandbox's configuration has problems; `message` lists every one with its path
+  | 'VM_START_FAILED' // the machine did not come up
+  | 'VM_UNREACHABLE' // the sandbox's supervisor does not answer
+  | 'FILE_NOT_FOUND' // no such file or folder in the sandbox
+  | 'FILE_FAILED' // a file of the sandbox could not be read or written
+  | 'NETWORK_UNSUPPORTED' // this machine cannot give the network that was asked for
+  | 'NETWORK_CONFIG_INVALID' // the network's configuration has problems
+  | 'MOUNT_CONFIG_INVALID'; // a mount cannot be
 
 /** Something the gateway tried and could not do. A refusal is not one: that is a `Verdict`. */
 export class GatewayError extends Error {
