@@ -51,6 +51,11 @@ export function cut(text: string, limit: number = TEXT_LIMIT): string {
   return `${text.slice(0, kept)}…[+${text.length - kept}]`;
 }
 
+/** Any JSON value in printable ASCII, without a line feed: what JSON.stringify leaves unescaped is written as \uXXXX. */
+export function encodeAscii(value: unknown): string {
+  return JSON.stringify(value).replace(NOT_PRINTABLE, escapeUnit);
+}
+
 function encodeNetwork(network: NetworkEvent): string {
   const { layer, decision, port, status_code, blocked, block_reason, generation, annotations } = network;
   return (
