@@ -13,6 +13,7 @@ import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus } from './events/bus.js';
 import type { Emit } from './events/event.js';
 import type { Sink } from './events/feeder.js';
+import { type Door, doorOf, type Sandbox, sandboxOf } from './gateway/door.js';
 import { isGate, pacedFlow } from './gateway/inner-door.js';
 import { compileLayers } from './gateway/layers.js';
 import { changeFact, LiveSecrets } from './gateway/live-secrets.js';
@@ -41,6 +42,8 @@ import { redactAll } from './secrets/redact.js';
 import type { Environment } from './secrets/sources.js';
 import { type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
 import { type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
+
+export type { Door, Sandbox, SandboxCommand } from './gateway/door.js';
 
 export interface GatewayOptions {
   /** The policy's layers, the most general first. */
@@ -79,20 +82,6 @@ export interface Admitted {
   /** Ends its connections and forgets it. */
   release(): void;
 }
-
-/** A sandbox of its own behind the vestibule. */
-export interface Sandbox extends AsyncDisposable {
-  readonly id: SandboxId;
-  run(spec: SandboxCommand): Promise<RunningCommand>;
-  /** Why the gateway stopped it (`on_leak: block-and-stop`); null while it has not. */
-  readonly stopped: string | null;
-  close(): Promise<void>;
-}
-
-export type SandboxCommand = Omit<CommandSpec, 'env' | 'files'> & {
-  /** What the command is to have of the caller's environment; secrets become placeholders. */
-  readonly env: Environment;
-};
 
 /** Compiles the policy, loads the secrets, starts. Throws `GatewayError`. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -244,8 +233,8 @@ export class Gateway implements AsyncDisposable {
     }
   }
 
-  /** Opens a sandbox behind the vestibule. Throws `TOOL_MISSING`, `NAMESPACE_DENIED` or `WARDEN_FAILED`. */
-  async openSandbox(id: SandboxId): Promise<Sandbox> {
+  /** Opens the door of a sandbox. Throws `TOOL_MISSING`, `NAMESPACE_DENIED` or `WARDEN_FAILED`. */
+  async openDoor(id: SandboxId): Promise<Door> {
     const admitted = this.admit(id);
     try {
       const [vestibule, trust] = await Promise.all([
@@ -257,23 +246,25 @@ export class Gateway implements AsyncDisposable {
         vestibule,
         refusalsOf(admitted, this.events.emit, () => this.#policy.generation),
       );
-      return {
+      return doorOf({
         id,
-        run: spec => {
-          const env = admitted.environment(spec.env);
-          const all = new Map([...Object.entries(env), ...trust.env]);
-          return this.#run(id, vestibule, { ...spec, env: all, files: trust.files });
-        },
-        get stopped() {
-          return tenant?.stopped ?? null;
-        },
+        vestibule,
+        trust,
+        caPem: this.#options.ca.certPem,
+        environment: admitted.environment,
+        stopped: () => tenant?.stopped ?? null,
         close: () => this.#closeSandbox(id),
-        [Symbol.asyncDispose]: () => this.#closeSandbox(id),
-      };
+      });
     } catch (error) {
       admitted.release();
       throw error;
     }
+  }
+
+  /** Opens a door for commands of this host. Throws as `openDoor`. */
+  async openSandbox(id: SandboxId): Promise<Sandbox> {
+    const door = await this.openDoor(id);
+    return sandboxOf(door, spec => this.#run(id, door.vestibule, spec));
   }
 
   async #run(sandbox: SandboxId, { cell }: Vestibule, spec: CommandSpec): Promise<RunningCommand> {

@@ -24,8 +24,8 @@ test('docs/reference/events.md lists every type of event with its sentence', () 
 });
 
 test('docs/reference/events.md lists every field of an event, and no other', () => {
-  const { type, timestamp, seq, sandbox, network, exec, gateway } = eventSchema.shape;
-  const parts = [network, exec, gateway].flatMap(part => Object.keys(part.unwrap().shape));
+  const { type, timestamp, seq, sandbox, network, exec, file, gateway } = eventSchema.shape;
+  const parts = [network, exec, file, gateway].flatMap(part => Object.keys(part.unwrap().shape));
   const fields = [...Object.keys({ type, timestamp, seq, sandbox }), ...parts];
   const listed = rowsOf(read('docs/reference/events.md')).filter(word => !(word in EVENT_TYPES));
   expect(listed).toEqual(fields);

@@ -6,7 +6,7 @@
  *
  * Written out field by field: this runs for every request, and JSON.stringify takes three times as long.
  */
-import type { Event, ExecEvent, GatewayFact, NetworkEvent } from './event.js';
+import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
 
 /** Longest string of an event, in UTF-16 code units; what is past it is counted in a marker. */
 export const TEXT_LIMIT = 2_048;
@@ -28,11 +28,12 @@ const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 /** The line of `event`, line feed included. */
 export function encodeEvent(event: Event): string {
-  const { type, timestamp, seq, sandbox, network, exec, gateway } = event;
+  const { type, timestamp, seq, sandbox, network, exec, file, gateway } = event;
   const head = `{"type":"${type}","timestamp":${number(timestamp)},"seq":${seq},"sandbox":${quoteOrNull(sandbox)}`;
   const parts = [
     network === undefined ? '' : `,"network":${encodeNetwork(network)}`,
     exec === undefined ? '' : `,"exec":${encodeExec(exec)}`,
+    file === undefined ? '' : `,"file":${encodeFile(file)}`,
     gateway === undefined ? '' : `,"gateway":${encodeFact(gateway)}`,
   ];
   return `${head}${parts.join('')}}\n`;
@@ -76,6 +77,11 @@ function encodeNetwork(network: NetworkEvent): string {
 function encodeExec({ command, exit_code, duration_ms }: ExecEvent): string {
   const code = exit_code === null ? 'null' : number(exit_code);
   return `{"command":${quoteList(command)},"exit_code":${code},"duration_ms":${number(duration_ms)}}`;
+}
+
+function encodeFile({ op, path, size, mode }: FileEvent): string {
+  const bits = mode === null ? 'null' : number(mode);
+  return `{"op":"${op}","path":${quote(path)},"size":${size === null ? 'null' : number(size)},"mode":${bits}}`;
 }
 
 function encodeFact({ message, detail }: GatewayFact): string {

@@ -28,7 +28,12 @@ export type EventType =
   | 'secret.lost' // a source has no value any more, or a token could not be renewed; requests that need it are refused
   | 'sandbox.stopped' // the gateway ended a sandbox for what it did: `gateway.message` says why
   | 'exec.started'
-  | 'exec.done';
+  | 'exec.done'
+  | 'file.created' // in the workspace or a mount of a sandbox, by whomever
+  | 'file.changed'
+  | 'file.removed'
+  | 'vm.started' // a machine takes commands
+  | 'vm.ended'; // it has ended: `gateway.message` says why
 
 export type Layer = 'dns' | 'udp' | 'tcp' | 'tls' | 'http' | 'websocket';
 
@@ -71,6 +76,17 @@ export interface ExecEvent {
   readonly duration_ms: number;
 }
 
+/** A file as it is after the event. */
+export interface FileEvent {
+  readonly op: 'create' | 'write' | 'remove';
+  /** In the sandbox. */
+  readonly path: string;
+  /** Bytes; null when it is gone, or not a plain file. */
+  readonly size: number | null;
+  /** Permission bits; null when it is gone. */
+  readonly mode: number | null;
+}
+
 export interface GatewayFact {
   readonly message: string;
   readonly detail: readonly string[];
@@ -87,6 +103,7 @@ interface EventHead {
 export interface Event extends EventHead {
   readonly network?: NetworkEvent;
   readonly exec?: ExecEvent;
+  readonly file?: FileEvent;
   readonly gateway?: GatewayFact;
 }
 

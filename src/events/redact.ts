@@ -3,7 +3,7 @@
  *
  * Pure. An event in which nothing was found, which is nearly every one, is given back as it is.
  */
-import type { Event, ExecEvent, GatewayFact, NetworkEvent } from './event.js';
+import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
 
 export type RedactText = (text: string) => string;
 
@@ -19,10 +19,11 @@ export function redactEvent(event: Event, redact: RedactText): Event {
       return WITHHELD;
     }
   };
-  const { network, exec, gateway } = event;
+  const { network, exec, file, gateway } = event;
   if (
     network !== undefined &&
     exec === undefined &&
+    file === undefined &&
     gateway === undefined &&
     isClean(event, network, redact)
   ) {
@@ -32,6 +33,7 @@ export function redactEvent(event: Event, redact: RedactText): Event {
     sandbox: orNull(event.sandbox, clean),
     ...(network && { network: redactNetwork(network, clean) }),
     ...(exec && { exec: redactExec(exec, clean) }),
+    ...(file && { file: redactFile(file, clean) }),
     ...(gateway && { gateway: redactFact(gateway, clean) }),
   });
 }
@@ -73,6 +75,10 @@ function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
 
 function redactExec(exec: ExecEvent, clean: RedactText): ExecEvent {
   return changed(exec, { command: redactList(exec.command, clean) });
+}
+
+function redactFile(file: FileEvent, clean: RedactText): FileEvent {
+  return changed(file, { path: clean(file.path) });
 }
 
 function redactFact(fact: GatewayFact, clean: RedactText): GatewayFact {

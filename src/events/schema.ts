@@ -34,6 +34,11 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
     'The gateway ended the sandbox: a secret with `on_leak: block-and-stop` leaked. `gateway.message` names it.',
   'exec.started': 'A command was started in the sandbox.',
   'exec.done': 'The command has ended.',
+  'file.created': 'A file or folder appeared in the workspace or a mount of a sandbox.',
+  'file.changed': 'Its content or its mode is another.',
+  'file.removed': 'It is gone from there.',
+  'vm.started': 'A machine takes commands from now on.',
+  'vm.ended': 'The machine has ended; `gateway.message` says why.',
 };
 
 const LAYERS = ['dns', 'udp', 'tcp', 'tls', 'http', 'websocket'] as const satisfies readonly Layer[];
@@ -74,6 +79,13 @@ const exec = z.strictObject({
   duration_ms: z.number().min(0),
 });
 
+const file = z.strictObject({
+  op: z.enum(['create', 'write', 'remove']),
+  path: z.string().describe('in the sandbox'),
+  size: count.nullable().describe('bytes; null when it is gone, or not a plain file'),
+  mode: count.nullable().describe('permission bits; null when it is gone'),
+});
+
 const gateway = z.strictObject({ message: z.string(), detail: z.array(z.string()).readonly() });
 
 export const eventSchema = z.strictObject({
@@ -83,6 +95,7 @@ export const eventSchema = z.strictObject({
   sandbox: z.string().nullable(),
   network: network.exactOptional(),
   exec: exec.exactOptional(),
+  file: file.exactOptional(),
   gateway: gateway.exactOptional(),
 });
 

@@ -12,6 +12,11 @@ const bodies: EventBody[] = [
     exec: { command: ['sh', '-c', 'ü'], exit_code: null, duration_ms: 1.5 },
   },
   {
+    type: 'file.created',
+    sandbox: 'sb1',
+    file: { op: 'create', path: '/workspace/a\nb', size: null, mode: 0o755 },
+  },
+  {
     type: 'gateway.dropped',
     sandbox: null,
     gateway: { message: 'log lost 2 events', detail: ['allowed 2'] },
