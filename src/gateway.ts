@@ -40,7 +40,7 @@ import { sandboxEnvironment } from './secrets/environment.js';
 import type { PlaceholderOwner } from './secrets/placeholder.js';
 import { redactAll } from './secrets/redact.js';
 import type { Environment } from './secrets/sources.js';
-import { type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
+import { CENSOR, type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
 import { type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
 
 export type { Door, Sandbox, SandboxCommand } from './gateway/door.js';
@@ -385,5 +385,4 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
-const CENSOR = '\u0000censor';
 const EVENTS_CLOSE_MS = 5_000;

@@ -7,9 +7,11 @@ import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../core/errors.js';
 import type { HeaderList } from '../core/headers.js';
 import { type ContentGuard, guardContent, mayLeak } from '../secrets/content.js';
+import { foreignIn } from '../secrets/foreign.js';
 import { type Leak, type Scope, scanText } from '../secrets/scan.js';
 import type { SandboxSecrets } from '../secrets/store.js';
 import type { Departing } from '../secrets/substitute.js';
+import { NO_WATCH } from '../secrets/watch.js';
 import type { Body, Framing, Request } from './exchange.js';
 
 /**
@@ -38,9 +40,7 @@ export async function guardBody(
   const isEmpty = body instanceof Uint8Array && body.length === 0;
   const guard = isEmpty ? null : guardContent(secrets, departing, departing.headers);
   if (guard === null) return { body, framing: head.framing, leak: () => null };
-  const watched = mayLeak(secrets, departing.scope);
-  const trailerLeak = (): Leak | null =>
-    watched ? scanTrailers(request.trailers(), secrets, departing.scope) : null;
+  const trailerLeak = (): Leak | null => scanTrailers(request.trailers(), secrets, departing.scope);
   if (body instanceof Uint8Array) return guardWhole(body, head.framing, guard, trailerLeak);
   const stream = new BodyGuard(guard, trailerLeak);
   // Whoever reads the stream hears of a failure; the pipe has nobody else to tell.
@@ -85,9 +85,11 @@ function lengthOf(body: Uint8Array): Framing {
 }
 
 function scanTrailers(trailers: HeaderList, secrets: SandboxSecrets, scope: Scope): Leak | null {
+  const watch = mayLeak(secrets, scope) ? secrets.watch : NO_WATCH;
   for (const [name, value] of trailers) {
     const place = `trailer:${name.toLowerCase()}`;
-    const leak = scanText(secrets.watch, scope, `${name}: ${value}`, place);
+    const text = `${name}: ${value}`;
+    const leak = scanText(watch, scope, text, place) ?? foreignIn(secrets, text, place);
     if (leak !== null) return leak;
   }
   return null;

@@ -8,11 +8,13 @@
 import { firstHeader, type HeaderList, headerValues } from '../core/headers.js';
 import { DecodedScanner } from './decoded.js';
 import { BodyFiller, contentKind } from './fill.js';
+import { foreignScanner } from './foreign.js';
 import { type ContentCoding, parseCodings } from './inflate.js';
 import { allowsContent } from './place.js';
 import { BodyScanner, type ScanStep, type Scope } from './scan.js';
 import type { SandboxSecrets } from './store.js';
 import type { Departing } from './substitute.js';
+import { NO_WATCH } from './watch.js';
 
 /** What the corridor pushes a request's content through. After a leak it must send nothing more. */
 export interface ContentGuard {
@@ -34,7 +36,8 @@ export function guardContent(
   headers: HeaderList,
 ): ContentGuard | null {
   const codings = parseCodings(headerValues(headers, 'content-encoding').join(','));
-  const searcher = mayLeak(secrets, scope) ? new Searcher(secrets, scope, codings ?? []) : null;
+  const searched = mayLeak(secrets, scope) || secrets.mayMeetForeign();
+  const searcher = searched ? new Searcher(secrets, scope, codings ?? []) : null;
   const plain = codings !== null && codings.length === 0;
   const filler =
     plain && mayFill(secrets, scope)
@@ -106,9 +109,10 @@ class Searcher {
   readonly #decoded: DecodedScanner;
   #withheld: Uint8Array[] = [];
 
-  constructor({ watch }: SandboxSecrets, scope: Scope, codings: readonly ContentCoding[]) {
-    this.#raw = new BodyScanner(watch, scope, 'body');
-    this.#decoded = new DecodedScanner(watch, scope, codings);
+  constructor(secrets: SandboxSecrets, scope: Scope, codings: readonly ContentCoding[]) {
+    const watch = mayLeak(secrets, scope) ? secrets.watch : NO_WATCH;
+    this.#raw = new BodyScanner(watch, scope, 'body', foreignScanner(secrets, 'body'));
+    this.#decoded = new DecodedScanner(watch, scope, codings, { foreign: foreignScanner(secrets, 'body') });
   }
 
   async push(chunk: Uint8Array): Promise<ScanStep> {

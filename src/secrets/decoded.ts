@@ -3,6 +3,7 @@
  *
  * A shell only through `inflate`.
  */
+import type { ForeignScanner } from './foreign.js';
 import { type ContentCoding, Inflater, sniffCoding } from './inflate.js';
 import { BodyScanner, type Leak, type Scope } from './scan.js';
 import type { Watch } from './watch.js';
@@ -14,6 +15,13 @@ const SIGNATURE_BYTES = 4;
 
 const NOTHING = new Uint8Array(0);
 
+export interface DecodedOptions {
+  /** Default: `body`. */
+  readonly place?: string;
+  /** As of `BodyScanner`. */
+  readonly foreign?: ForeignScanner | null;
+}
+
 export class DecodedScanner {
   readonly #scanner: BodyScanner;
   /** Outermost first. */
@@ -24,8 +32,9 @@ export class DecodedScanner {
   #idle = false;
 
   /** `codings` as declared, outermost last; empty: whatever the first bytes say. */
-  constructor(watch: Watch, scope: Scope, codings: readonly ContentCoding[], place = 'body') {
-    this.#scanner = new BodyScanner(watch, scope, place);
+  constructor(watch: Watch, scope: Scope, codings: readonly ContentCoding[], options: DecodedOptions = {}) {
+    const { place = 'body', foreign = null } = options;
+    this.#scanner = new BodyScanner(watch, scope, place, foreign);
     this.#codings = [...codings].reverse();
   }
 

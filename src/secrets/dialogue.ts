@@ -6,13 +6,14 @@
  */
 import { mayLeak } from './content.js';
 import { DecodedScanner } from './decoded.js';
+import { type ForeignScanner, foreignScanner } from './foreign.js';
 import { allowsKind } from './place.js';
 import { redactWhole } from './redact.js';
 import { BodyScanner, type Leak, type LeakReason } from './scan.js';
 import { revealWire } from './secret.js';
 import type { Entry, SandboxSecrets } from './store.js';
 import type { Departing } from './substitute.js';
-import { placeholdersIn, swapPlaceholders } from './swap.js';
+import { swapPlaceholders } from './swap.js';
 
 /** `control`: a ping, a pong or the reason of a close. Only text is ever filled in. */
 export type MessageKind = 'text' | 'binary' | 'control';
@@ -32,12 +33,14 @@ export class DialogueGuard {
   readonly #used: Map<string, number>;
   /** Sees all messages as one content. Null: nothing may leak. */
   readonly #scanner: BodyScanner | null;
+  readonly #foreign: ForeignScanner | null;
 
   constructor(secrets: SandboxSecrets, departing: Departing) {
     this.#secrets = secrets;
     this.#departing = departing;
     this.#used = new Map(departing.counts);
     const watched = mayLeak(secrets, departing.scope);
+    this.#foreign = foreignScanner(secrets, PLACE);
     this.#scanner = watched ? new BodyScanner(secrets.watch, departing.scope, PLACE) : null;
   }
 
@@ -48,7 +51,7 @@ export class DialogueGuard {
 
   /** From the sandbox. Calls must not overlap. */
   async outgoing(kind: MessageKind, payload: Uint8Array): Promise<OutgoingMessage> {
-    const leak = (await this.#search(payload)) ?? this.#foreign(payload);
+    const leak = (await this.#search(payload)) ?? this.#foreign?.push(payload) ?? null;
     return leak === null ? this.#fill(kind, payload) : { payload, leak };
   }
 
@@ -62,22 +65,14 @@ export class DialogueGuard {
     if (this.#scanner === null || payload.length === 0) return null;
     const { leak } = this.#scanner.push(payload);
     if (leak !== null) return leak;
-    const decoded = new DecodedScanner(this.#secrets.watch, this.#departing.scope, [], PLACE);
+    const decoded = new DecodedScanner(this.#secrets.watch, this.#departing.scope, [], {
+      place: PLACE,
+    });
     try {
       return (await decoded.push(payload)) ?? (await decoded.end());
     } finally {
       decoded.close();
     }
-  }
-
-  #foreign(payload: Uint8Array): Leak | null {
-    for (const placeholder of placeholdersIn(wireText(payload))) {
-      const owner = this.#secrets.foreignOwner(placeholder);
-      if (owner !== null) {
-        return { secret: owner.secret, place: PLACE, encoding: 'plain', reason: 'foreign', owner };
-      }
-    }
-    return null;
   }
 
   #fill(kind: MessageKind, payload: Uint8Array): OutgoingMessage {
@@ -108,8 +103,9 @@ export class DialogueGuard {
 /** Null: nothing in these messages can leak, be filled in or be redacted; they may pass unread. */
 export function guardDialogue(secrets: SandboxSecrets, departing: Departing): DialogueGuard | null {
   const { scope, redact } = departing;
-  if (secrets.empty) return null;
-  const concerned = redact.length > 0 || scope.allowed.size > 0 || mayLeak(secrets, scope);
+  const meets = secrets.mayMeetForeign();
+  if (secrets.empty && !meets) return null;
+  const concerned = meets || redact.length > 0 || scope.allowed.size > 0 || mayLeak(secrets, scope);
   return concerned ? new DialogueGuard(secrets, departing) : null;
 }
 

@@ -7,10 +7,11 @@
 import type { Authority } from '../core/authority.js';
 import type { HeaderList } from '../core/headers.js';
 import { hostText } from '../core/host.js';
+import { foreignIn } from './foreign.js';
 import { FORBIDDEN_FIELDS } from './place.js';
 import { isLeak, type Leak, reasonOf, type Scope } from './scan.js';
 import type { SandboxSecrets } from './store.js';
-import { mayHoldPlaceholder, placeholdersIn, swapPlaceholders } from './swap.js';
+import { mayHoldPlaceholder, swapPlaceholders } from './swap.js';
 import type { Subject } from './watch.js';
 
 interface Head {
@@ -36,8 +37,8 @@ export function findLeaks(secrets: SandboxSecrets, scope: Scope, head: Head): Le
   const leaks = [
     ...leaksIn(secrets, scope, forbidden, strays),
     ...leaksIn(secrets, scope, open, leaves),
-    ...foreignIn(secrets, open),
-    ...foreignIn(secrets, forbidden),
+    ...foreignPieces(secrets, open),
+    ...foreignPieces(secrets, forbidden),
   ];
   return leaks.length < 2 ? leaks : onePerPlace(leaks);
 }
@@ -123,15 +124,8 @@ function leaksIn(
 }
 
 /** Placeholders of other sandboxes, as they are: worthless here, but somebody carried them over. */
-function foreignIn(secrets: SandboxSecrets, pieces: readonly Piece[]): Leak[] {
-  if (placeholdersIn(joined(pieces)).length === 0) return [];
-  return pieces.flatMap(({ place, text }) =>
-    placeholdersIn(text).flatMap(placeholder => {
-      const owner = secrets.foreignOwner(placeholder);
-      if (owner === null) return [];
-      return [{ secret: owner.secret, place, encoding: 'plain', reason: 'foreign', owner } as const];
-    }),
-  );
+function foreignPieces(secrets: SandboxSecrets, pieces: readonly Piece[]): Leak[] {
+  return pieces.flatMap(({ place, text }) => foreignIn(secrets, text, place) ?? []);
 }
 
 function joined(pieces: readonly Piece[]): string {

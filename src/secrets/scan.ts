@@ -4,6 +4,7 @@
  * Pure. `scanText` is for heads, `BodyScanner` for content that arrives in pieces.
  */
 import { Carry } from './carry.js';
+import type { ForeignScanner } from './foreign.js';
 import type { Hit } from './look.js';
 import type { PlaceholderOwner } from './placeholder.js';
 import type { Spelling, Subject, Watch } from './watch.js';
@@ -98,15 +99,21 @@ export class BodyScanner {
   readonly #watch: Watch;
   readonly #scope: Scope;
   readonly #place: string;
+  readonly #foreign: ForeignScanner | null;
   readonly #carry = new Carry();
 
-  constructor(watch: Watch, scope: Scope, place: string) {
+  /** `foreign` looks for other sandboxes' placeholders too; null: there are none. */
+  constructor(watch: Watch, scope: Scope, place: string, foreign: ForeignScanner | null = null) {
     this.#watch = watch;
     this.#scope = scope;
     this.#place = place;
+    this.#foreign = foreign;
   }
 
   push(chunk: Uint8Array): ScanStep {
+    const strange = this.#foreign?.push(chunk) ?? null;
+    if (strange !== null) return { forward: NOTHING, leak: strange };
+    if (this.#watch.empty) return { forward: chunk, leak: null };
     const bytes = this.#carry.join(chunk);
     const seen = this.#watch.look(bytes, subject => isLeak(subject, this.#scope));
     if (seen.hits.length > 0) {

@@ -49,6 +49,7 @@ interface Sources {
   readonly entries: ReadonlyMap<string, Entry>;
   readonly retired: readonly Retired[];
   readonly foreignOwner: (placeholder: string) => PlaceholderOwner | null;
+  readonly mayMeetForeign: () => boolean;
 }
 
 /** Watches that differ by which secrets a flow carries: few in practice, bounded in any case. */
@@ -63,14 +64,17 @@ export class SandboxSecrets {
   readonly settled: boolean;
   /** The owner of another sandbox's placeholder; null: it is this one's, or nobody's. */
   readonly foreignOwner: (placeholder: string) => PlaceholderOwner | null;
+  /** Another sandbox has placeholders: what this one sends must be looked at for them. */
+  readonly mayMeetForeign: () => boolean;
   readonly #values = new Map<string, Watch>();
   #all: Watch | null = null;
 
-  constructor({ entries, retired, foreignOwner }: Sources) {
+  constructor({ entries, retired, foreignOwner, mayMeetForeign }: Sources) {
     this.entries = entries;
     this.byPlaceholder = new Map([...entries.values()].map(entry => [entry.placeholder, entry]));
     this.settled = retired.length === 0;
     this.foreignOwner = foreignOwner;
+    this.mayMeetForeign = mayMeetForeign;
     this.watch = new Watch([
       ...[...entries.values()].flatMap(subjectsOf),
       ...retired.map(({ secret, text }): Subject => ({ secret, kind: 'retired', text })),
@@ -116,7 +120,15 @@ function subjectsOf({ name, placeholder, secret }: Entry): Subject[] {
   ];
 }
 
-export const NO_SECRETS = new SandboxSecrets({ entries: new Map(), retired: [], foreignOwner: () => null });
+export const NO_SECRETS = new SandboxSecrets({
+  entries: new Map(),
+  retired: [],
+  foreignOwner: () => null,
+  mayMeetForeign: () => false,
+});
+
+/** The gateway's own view of all values. No sandbox is given a placeholder of it. */
+export const CENSOR = '\u0000censor';
 
 interface Tenant {
   readonly set: SecretSet;
@@ -147,7 +159,7 @@ export class SecretStore {
       const owner = { run: this.#run, sandbox, secret };
       const placeholder = placeholders.get(secret) ?? given ?? mintPlaceholder(this.#key, owner);
       placeholders.set(secret, placeholder);
-      this.#owners.set(placeholder, owner);
+      if (sandbox !== CENSOR) this.#owners.set(placeholder, owner);
     }
     const tenant = { set, placeholders, retired: retiredNow(before, set, placeholders) };
     this.#tenants.set(sandbox, tenant);
@@ -165,7 +177,8 @@ export class SecretStore {
       const owner = own.has(placeholder) ? undefined : this.#owners.get(placeholder);
       return owner !== undefined && owner.sandbox !== sandbox ? owner : null;
     };
-    return new SandboxSecrets({ entries, retired, foreignOwner });
+    const mayMeetForeign = (): boolean => this.#owners.size > own.size;
+    return new SandboxSecrets({ entries, retired, foreignOwner, mayMeetForeign });
   }
 
   /** For whom a live placeholder was made. */

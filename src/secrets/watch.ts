@@ -82,6 +82,9 @@ export class Watch {
   }
 }
 
+/** Finds nothing. */
+export const NO_WATCH = new Watch([]);
+
 function escapeOf(raw: string): Spelling {
   if (raw.includes('%25')) return 'double-percent';
   if (raw.includes('%')) return 'percent';
