@@ -14,9 +14,11 @@ let token: { readonly value: string; readonly seconds: number } | null = null;
 
 beforeAll(async () => {
   server = await startServer(['api.test'], ({ url }) => {
-    if (url !== '/token') return { body: 'ok' };
+    if (url !== '/token' && !url.startsWith('/v1/')) return { body: 'ok' };
     if (token === null) return { status: 503, body: '' };
     const { value, seconds } = token;
+    if (url !== '/token')
+      return { body: JSON.stringify({ lease_duration: seconds, data: { data: { value } } }) };
     return { body: JSON.stringify({ access_token: value, token_type: 'Bearer', expires_in: seconds }) };
   });
 });
@@ -128,6 +130,17 @@ test('a token is renewed before it ends; when it cannot be, requests say so once
   expect(JSON.stringify(corridor.events)).not.toMatch(/token-number|client-secret/);
 });
 
+test('a lease of a vault is renewed before it ends', async () => {
+  token = { value: 'leased-value-1', seconds: 2 };
+  await open({
+    vault: { address: server.origin, path: 'db', field: 'value', token_from: { env: 'PASSWORD' } },
+  });
+  expect(await seenValue()).toBe('leased-value-1');
+  token = { value: 'leased-value-2', seconds: 3600 };
+  await until('leased-value-2');
+  expect(types()).toEqual(['secret.rotated']);
+});
+
 test('a source that gives nothing at start is an error that names the secret', async () => {
   token = null;
   const source = { token_url: `${server.origin}/token`, grant: 'client_credentials', client_id: 'me' };
@@ -139,16 +152,18 @@ test('a source that gives nothing at start is an error that names the secret', a
   corridor = new Corridor();
 });
 
-const delays: readonly (readonly [number | null, number | null, number | null])[] = [
-  [null, null, null],
-  [300_000, null, 300_000],
-  [null, 3_600_000, 3_540_000],
-  [null, 100_000, 50_000],
-  [10_000, 3_600_000, 10_000],
+const delays: readonly (readonly [number | null, number | null, number | null, number | null])[] = [
+  [null, null, null, null],
+  [300_000, null, null, 300_000],
+  [null, 3_600_000, null, 3_540_000],
+  [null, 100_000, null, 50_000],
+  [10_000, 3_600_000, null, 10_000],
+  [null, null, 60_000, 60_000],
+  [10_000, null, 60_000, 10_000],
 ];
-for (const [refresh, life, want] of delays) {
-  test(`with refresh ${refresh} and a life of ${life}, a value is asked for again after ${want} ms`, () => {
-    expect(renewalDelay(refresh, life)).toBe(want);
+for (const [refresh, life, again, want] of delays) {
+  test(`with refresh ${refresh}, a life of ${life} and news in ${again}, a value is asked for again after ${want} ms`, () => {
+    expect(renewalDelay(refresh, life, again)).toBe(want);
   });
 }
 

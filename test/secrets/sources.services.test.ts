@@ -36,8 +36,11 @@ beforeEach(() => {
   server.seen.length = 0;
 });
 
-const fetcher = (env: Environment = ENV, root = ca.rootPem) =>
-  new Fetcher({ env, literals: new Map(), ask: askOverTls(trustRoots([root]).context), clock: systemClock });
+const fetcher = (env: Environment = ENV, root = ca.rootPem, nowMs = systemClock.now()) =>
+  new Fetcher({
+    ...{ env, literals: new Map(), ask: askOverTls(trustRoots([root]).context) },
+    clock: { now: () => nowMs },
+  });
 const spec = (valueFrom: ValueSource) => ({ name: 'S', valueFrom, placeholder: null, allowHttp: false });
 const env = (name: string) => ({ kind: 'env', name }) as const;
 const json = (value: unknown, status = 200) => ({ status, body: JSON.stringify(value) });
@@ -67,6 +70,57 @@ test('Vault is asked as its API says, with namespace and token, and gives the fi
     ...{ method: 'GET', url: '/v1/secret/data/team/my%20app' },
     headers: { 'x-vault-token': 'opens-the-vault', 'x-vault-namespace': 'org/team' },
   });
+});
+
+const leases: readonly (readonly [string, object, number | null])[] = [
+  ['no lease', { lease_duration: 0 }, null],
+  ['a lease', { lease_duration: 1800 }, 1_800_000],
+  ['a version that is kept', { data: { data: { token: VALUE }, metadata: { deletion_time: '' } } }, null],
+  [
+    'a version that is to be deleted',
+    { data: { data: { token: VALUE }, metadata: { deletion_time: '2026-01-01T00:10:00.123Z' } } },
+    600_123,
+  ],
+  [
+    'a lease that outlives its version',
+    {
+      lease_duration: 3600,
+      data: { data: { token: VALUE }, metadata: { deletion_time: '2025-12-31T00:00:00Z' } },
+    },
+    1_000,
+  ],
+  ['a lease that is no number', { lease_duration: '60' }, null],
+];
+test.each(leases)("a value of Vault's with %s lives as long as that", async (_what, more, lifeMs) => {
+  answer = () => json({ data: { data: { token: VALUE } }, ...more });
+  const fetched = await fetcher(ENV, ca.rootPem, Date.UTC(2026, 0, 1)).fetch(spec(vault()));
+  expect(fetched).toEqual({ ok: true, value: { value: VALUE, lifeMs } });
+});
+
+const rotations: readonly (readonly [string, object, number | null])[] = [
+  ['does not rotate', { RotationEnabled: false, NextRotationDate: 1_767_225_700 }, null],
+  ['says nothing of it', {}, null],
+  ['rotates soon', { RotationEnabled: true, NextRotationDate: 1_767_225_600 + 300.5 }, 300_500],
+  ['rotates in a month', { RotationEnabled: true, NextRotationDate: 1_769_904_000 }, 3_600_000],
+  ['should have rotated', { RotationEnabled: true, NextRotationDate: 1_767_225_599 }, 60_000],
+  ['rotates at no known time', { RotationEnabled: true }, 3_600_000],
+];
+test.each(rotations)(
+  'a secret of AWS that %s is asked for again in time',
+  async (_what, described, againMs) => {
+    const isValue = ({ headers }: Seen) => headers['x-amz-target'] === 'secretsmanager.GetSecretValue';
+    answer = seen => json(isValue(seen) ? { SecretString: VALUE } : described);
+    const fetched = await fetcher(ENV, ca.rootPem, Date.UTC(2026, 0, 1)).fetch(spec(manager()));
+    expect(fetched).toEqual({ ok: true, value: { value: VALUE, lifeMs: null, againMs } });
+    expect(server.seen.map(signatureHolds)).toEqual([true, true]);
+  },
+);
+
+test('who may read a secret of AWS need not be allowed to describe it', async () => {
+  const isValue = ({ headers }: Seen) => headers['x-amz-target'] === 'secretsmanager.GetSecretValue';
+  answer = seen =>
+    isValue(seen) ? json({ SecretString: VALUE }) : json({ __type: 'AccessDeniedException' }, 400);
+  expect(await fetcher().fetch(spec(manager()))).toMatchObject({ ok: true, value: { againMs: null } });
 });
 
 test('Secrets Manager is asked with a signature that holds, and gives the string or a key of its JSON', async () => {

@@ -12,7 +12,7 @@ import type { Fetcher } from './fetcher.js';
 import { FileWatch } from './file-watch.js';
 import type { Fresh } from './load.js';
 import { lifeOf, renewalDelay, retryDelay } from './schedule.js';
-import type { Fetched } from './source.js';
+import type { Fetched, Given } from './source.js';
 
 /** A secret whose value changed, or went. */
 export interface SecretChange {
@@ -35,12 +35,18 @@ interface Slot {
   loaded: LoadedSecret | null;
   /** On the monotonic clock; null: no end. */
   endsAt: number | null;
+  /** As the source last said. */
+  againMs: number | null;
   failures: number;
   busy: boolean;
   /** Something happened while it was busy. */
   again: boolean;
   timer: NodeJS.Timeout | null;
 }
+
+type Terms = Pick<Given, 'lifeMs' | 'againMs'>;
+
+const NO_END: Terms = { lifeMs: null };
 
 export class SecretFeed {
   readonly #options: FeedOptions;
@@ -53,10 +59,10 @@ export class SecretFeed {
     this.#options = options;
     this.#slots = specs.map(spec => {
       const slot: Slot = {
-        ...{ spec, loaded: fresh.get(spec.name)?.loaded ?? null, endsAt: null, failures: 0 },
-        ...{ busy: false, again: false, timer: null },
+        ...{ spec, loaded: fresh.get(spec.name)?.loaded ?? null, endsAt: null, againMs: null },
+        ...{ failures: 0, busy: false, again: false, timer: null },
       };
-      this.#settle(slot, fresh.get(spec.name)?.lifeMs ?? null);
+      this.#settle(slot, fresh.get(spec.name) ?? NO_END);
       return slot;
     });
     this.#watches = this.#slots.flatMap(slot => {
@@ -96,13 +102,13 @@ export class SecretFeed {
       return;
     }
     const loaded = loadedSecret(slot.spec, fetched.value.value);
-    if (loaded.ok) this.#replace(slot, loaded.value, fetched.value.lifeMs);
+    if (loaded.ok) this.#replace(slot, loaded.value, fetched.value);
     else this.#fail(slot, loaded.error.message, true);
   }
 
-  #replace(slot: Slot, loaded: LoadedSecret, lifeMs: number | null): void {
+  #replace(slot: Slot, loaded: LoadedSecret, terms: Terms): void {
     slot.failures = 0;
-    this.#settle(slot, lifeMs);
+    this.#settle(slot, terms);
     const same = slot.loaded !== null && reveal(slot.loaded.secret) === reveal(loaded.secret);
     if (same) return;
     slot.loaded = loaded;
@@ -114,7 +120,7 @@ export class SecretFeed {
     slot.failures += 1;
     const left = slot.endsAt === null ? null : slot.endsAt - this.#options.clock.monotonic();
     const { refreshMs, valueFrom } = slot.spec;
-    const renewed = renewalDelay(refreshMs ?? null, null) !== null || slot.endsAt !== null;
+    const renewed = refreshMs != null || slot.againMs !== null || slot.endsAt !== null;
     if (renewed && valueFrom.kind !== 'file') this.#later(slot, retryDelay(slot.failures, left));
     const over = gone || (left !== null && left <= 0);
     if (!over || slot.loaded === null) return;
@@ -123,11 +129,12 @@ export class SecretFeed {
     this.#tell(slot, message);
   }
 
-  #settle(slot: Slot, lifeMs: number | null): void {
+  #settle(slot: Slot, { lifeMs, againMs = null }: Terms): void {
     const refreshMs = slot.spec.refreshMs ?? null;
     const life = lifeOf(refreshMs, lifeMs);
     slot.endsAt = life === null ? null : this.#options.clock.monotonic() + life;
-    const delay = renewalDelay(refreshMs, lifeMs);
+    slot.againMs = againMs;
+    const delay = renewalDelay(refreshMs, lifeMs, againMs);
     if (delay !== null) this.#later(slot, delay);
   }
 

@@ -70,7 +70,8 @@ export class Fetcher {
       case 'vault': {
         const token = await this.#text(source.tokenFrom, 'token_from');
         if (!token.ok) return token;
-        return fromVault(source, token.value, this.#options.ask, this.#options.signal);
+        const { ask, clock, signal } = this.#options;
+        return fromVault(source, token.value, clock.now(), ask, signal);
       }
       case 'aws_secrets_manager':
         return this.#fromAws(source);

@@ -8,6 +8,7 @@ export interface Fresh {
   readonly loaded: LoadedSecret;
   /** In milliseconds from now; null: nobody says. */
   readonly lifeMs: number | null;
+  readonly againMs?: number | null;
 }
 
 /** Asks all sources at the same time. A source that fails is a problem; all are told at once. */
@@ -31,5 +32,6 @@ async function loadOne(spec: SecretSpec, fetcher: Fetcher): Promise<Result<Fresh
   if (!fetched.ok)
     return err({ secret: spec.name, message: `secret ${spec.name}: ${fetched.error.message}` });
   const loaded = loadedSecret(spec, fetched.value.value);
-  return loaded.ok ? ok({ loaded: loaded.value, lifeMs: fetched.value.lifeMs }) : loaded;
+  const { lifeMs, againMs = null } = fetched.value;
+  return loaded.ok ? ok({ loaded: loaded.value, lifeMs, againMs }) : loaded;
 }

@@ -11,9 +11,13 @@ const TURNS = 3;
 const LONGEST_MS = 2_147_483_647;
 
 /** Null: never. */
-export function renewalDelay(refreshMs: number | null, lifeMs: number | null): number | null {
+export function renewalDelay(
+  refreshMs: number | null,
+  lifeMs: number | null,
+  againMs: number | null = null,
+): number | null {
   const early = lifeMs === null ? null : lifeMs > 2 * EARLY_MS ? lifeMs - EARLY_MS : lifeMs / 2;
-  const delays = [refreshMs, early].filter(delay => delay !== null);
+  const delays = [refreshMs, early, againMs].filter(delay => delay !== null);
   return delays.length === 0 ? null : Math.min(...delays, LONGEST_MS);
 }
 

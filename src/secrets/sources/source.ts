@@ -71,6 +71,8 @@ export type ValueSource =
 export interface Given {
   readonly value: string;
   readonly lifeMs: number | null;
+  /** The source says that there may be another value after so long; this one does not end then. Absent: it says nothing. */
+  readonly againMs?: number | null;
 }
 
 /** `gone`: the source says that there is no value. Otherwise it could not be asked, and may be asked again. */
