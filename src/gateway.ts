@@ -127,13 +127,15 @@ export class Gateway implements AsyncDisposable {
     this.#clock = options.clock ?? systemClock;
     this.#policy = policy;
     this.#secrets = secrets;
-    this.#store = new SecretStore(options.placeholderKey ?? randomBytes(32), randomBytes(8).toString('hex'));
+    const gatewayId = randomBytes(8).toString('hex');
+    this.#store = new SecretStore(options.placeholderKey ?? randomBytes(32), gatewayId);
     this.#censor = this.#store.forSandbox(CENSOR, secrets.set);
     secrets.onChange = change => {
       this.#replaceSecrets(change.set);
       this.events.emit(changeFact(change));
     };
     this.events = createBus({
+      gatewayId,
       clock: this.#clock,
       redact: text => redactAll(this.#censor, text),
       sinks: options.sinks ?? [],

@@ -8,7 +8,7 @@ const SHELLS = new RegExp(
   `^(${[
     'core/clock',
     'policy/load',
-    'events/(file-sink|log-file)',
+    'events/(file-sink|lines|log-file)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|task-time|thread|worker)',

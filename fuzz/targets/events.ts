@@ -1,7 +1,7 @@
 /** The event encoder: whatever text a stranger put in, one line that says it. */
 import assert from 'node:assert';
 import { cut, encodeEvent, LIST_LIMIT, printable, URL_LIMIT } from '../../src/events/encode.js';
-import type { Event, NetworkEvent } from '../../src/events/event.js';
+import { EVENT_VERSION, type Event, type NetworkEvent } from '../../src/events/event.js';
 import type { Random } from '../engine/random.js';
 import type { Target } from '../engine/target.js';
 import { bytesOf, textsOf } from '../seeds.js';
@@ -92,6 +92,9 @@ function eventOf(text: string, other: string, random: Random): Event {
   };
   const command = Array.from({ length: random.below(600) }, () => (random.below(2) === 0 ? text : other));
   return {
+    version: EVENT_VERSION,
+    id: other,
+    gateway_id: text,
     type: 'request.refused',
     timestamp: 1_700_000_000_000,
     seq: 1,

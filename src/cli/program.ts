@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { packageRoot } from '../policy/load.js';
+import { addEventCommands } from './event-commands.js';
 import type { Io } from './io.js';
 
 /** For a flag that may be given many times; absent, it is undefined. */
@@ -36,6 +37,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
   addPolicyCommands(sallyport, io, exit);
   addScriptCommands(sallyport, io, exit);
   addSecretCommands(sallyport, io, exit);
+  addEventCommands(sallyport, io, exit);
   addMachineCommands(sallyport, io, exit);
   return sallyport;
 }

@@ -23,7 +23,7 @@ export type GatewayErrorCode =
   | 'CLIENT_PROTOCOL' // the sandbox's bytes are not one valid request
   | 'LIMIT_EXCEEDED' // a limit of the policy was reached
   | 'GATEWAY_CLOSED' // the gateway is shutting down
-  | 'EVENTS_FAILED' // the event log cannot be written
+  | 'EVENTS_FAILED' // the event log cannot be opened, read or written
   | 'BLOCKED' // a request was refused by the policy
   | 'HOST_NOT_ALLOWED' // no rule allows the host
   | 'TIMEOUT' // an operation on a sandbox took longer than it may
@@ -38,7 +38,9 @@ export type GatewayErrorCode =
   | 'FILE_FAILED' // a file of the sandbox could not be read or written
   | 'NETWORK_UNSUPPORTED' // this machine cannot give the network that was asked for
   | 'NETWORK_CONFIG_INVALID' // the network's configuration has problems
-  | 'MOUNT_CONFIG_INVALID'; // a mount cannot be
+  | 'MOUNT_CONFIG_INVALID' // a mount cannot be
+  | 'EVENTS_INVALID' // a line of an event log holds no event; the message names file and line
+  | 'CURSOR_UNKNOWN'; // the event from which to go on is not there, or not any more
 
 /** Something the gateway tried and could not do. A refusal is not one: that is a `Verdict`. */
 export class GatewayError extends Error {

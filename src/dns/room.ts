@@ -69,19 +69,19 @@ export function createDnsRoom(options: DnsRoomOptions): DnsRoom {
     const settled = query.ok
       ? await settle(query.value, transport, signal, { ...options, names, nameOf })
       : settleFault(packet, query.error);
-    options.emit(
-      dnsFact({
-        ...settled,
-        sandbox: options.sandbox,
-        transport,
-        generation: options.generation(),
-        host: query.ok ? eventName(query.value) : '',
-        method: query.ok ? typeText(query.value.type) : '',
-        requestBytes: packet.length,
-        responseBytes: settled.packet?.length ?? 0,
-        durationMs: options.clock.monotonic() - begunMs,
-      }),
-    );
+    const fact = dnsFact({
+      ...settled,
+      sandbox: options.sandbox,
+      transport,
+      generation: options.generation(),
+      host: query.ok ? eventName(query.value) : '',
+      method: query.ok ? typeText(query.value.type) : '',
+      requestBytes: packet.length,
+      responseBytes: settled.packet?.length ?? 0,
+      durationMs: options.clock.monotonic() - begunMs,
+    });
+    if (settled.secrets.length > 0) options.emit({ ...fact, type: 'secret.leak' });
+    options.emit(fact);
     return settled.packet;
   };
 
@@ -160,7 +160,7 @@ function settleRuling(query: Query, ruling: Final, transport: Transport): Settle
   const { rcode, reason, hint, rule, secrets } = ruling;
   const error = { code: EDE_BLOCKED, text: reason };
   const packet = emitReply(query, { rcode, answers: [], ttlSeconds: 0, error }, transport);
-  return { packet, type: secrets.length > 0 ? 'secret.leak' : 'dns.refused', reason, hint, rule, secrets };
+  return { packet, type: 'dns.refused', reason, hint, rule, secrets };
 }
 
 /** Over UDP silence is the cheapest; over TCP it would be taken for a closed connection. */

@@ -5,7 +5,7 @@
  * costs the others nothing; what it never saw is counted in a `gateway.dropped` event. Time comes from the caller.
  */
 import type { Clock } from '../core/clock.js';
-import type { Emit, Event, EventBody } from './event.js';
+import { type Emit, EVENT_VERSION, type Event, type EventBody } from './event.js';
 import { Feeder, type Sink } from './feeder.js';
 import { FloodGate } from './flood.js';
 import type { Loss } from './queue.js';
@@ -31,6 +31,8 @@ export interface EventBus {
 }
 
 export interface BusOptions {
+  /** What every event carries as `gateway_id`. Default: `local`. */
+  readonly gatewayId?: string;
   readonly clock: Clock;
   /** Runs over every string of every event, so that no secret's value stands in one. */
   readonly redact?: RedactText;
@@ -48,6 +50,7 @@ export function createBus(options: BusOptions): EventBus {
 }
 
 class Bus implements EventBus {
+  readonly #id: string;
   readonly #clock: Clock;
   readonly #redact: RedactText | undefined;
   readonly #trouble: (sink: string, error: unknown) => void;
@@ -56,7 +59,9 @@ class Bus implements EventBus {
   #seq = 0;
   #closed = false;
 
-  constructor({ clock, redact, sinks = [], onTrouble, refusalsPerSecond }: BusOptions) {
+  constructor(options: BusOptions) {
+    const { clock, redact, sinks = [], onTrouble, refusalsPerSecond, gatewayId = 'local' } = options;
+    this.#id = gatewayId;
     this.#clock = clock;
     this.#redact = redact;
     this.#trouble = onTrouble ?? (() => undefined);
@@ -113,7 +118,7 @@ class Bus implements EventBus {
   }
 
   #record(body: EventBody): void {
-    const raw = numbered(body, ++this.#seq, this.#clock.now());
+    const raw = numbered(body, this.#id, ++this.#seq, this.#clock.now());
     // Redacted here, whole: a sink that cuts a string first would leave half a value.
     const event = this.#redact ? redactEvent(raw, this.#redact) : raw;
     for (const feeder of this.#feeders) feeder.push(event);
@@ -129,21 +134,24 @@ class Bus implements EventBus {
 }
 
 /** Spelled out, because a spread of an object of unknown shape is slow and this runs for every request. */
-function numbered(
-  { type, sandbox, network, exec, gateway }: EventBody,
-  seq: number,
-  timestamp: number,
-): Event {
-  if (network !== undefined && exec === undefined && gateway === undefined) {
-    return { type, timestamp, seq, sandbox, network };
+function numbered(body: EventBody, gateway_id: string, seq: number, timestamp: number): Event {
+  const { type, sandbox, network, exec, file, gateway } = body;
+  const version = EVENT_VERSION;
+  const id = `${gateway_id}-${seq}`;
+  if (network !== undefined && (exec ?? file ?? gateway) === undefined) {
+    return { version, id, type, timestamp, seq, gateway_id, sandbox, network };
   }
   return {
+    version,
+    id,
     type,
     timestamp,
     seq,
+    gateway_id,
     sandbox,
     ...(network && { network }),
     ...(exec && { exec }),
+    ...(file && { file }),
     ...(gateway && { gateway }),
   };
 }

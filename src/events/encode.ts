@@ -6,7 +6,7 @@
  *
  * Written out field by field: this runs for every request, and JSON.stringify takes three times as long.
  */
-import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
+import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent, Timings } from './event.js';
 
 /** Longest string of an event, in UTF-16 code units; what is past it is counted in a marker. */
 export const TEXT_LIMIT = 2_048;
@@ -28,15 +28,20 @@ const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 /** The line of `event`, line feed included. */
 export function encodeEvent(event: Event): string {
-  const { type, timestamp, seq, sandbox, network, exec, file, gateway } = event;
-  const head = `{"type":"${type}","timestamp":${number(timestamp)},"seq":${seq},"sandbox":${quoteOrNull(sandbox)}`;
-  const parts = [
-    network === undefined ? '' : `,"network":${encodeNetwork(network)}`,
-    exec === undefined ? '' : `,"exec":${encodeExec(exec)}`,
-    file === undefined ? '' : `,"file":${encodeFile(file)}`,
-    gateway === undefined ? '' : `,"gateway":${encodeFact(gateway)}`,
-  ];
-  return `${head}${parts.join('')}}\n`;
+  return `${encodeObject(event)}\n`;
+}
+
+/** As `encodeEvent`, without the line feed: to stand within another record. */
+export function encodeObject(event: Event): string {
+  const { version, id, type, timestamp, seq, gateway_id, sandbox, network, exec, file, gateway } = event;
+  return (
+    `{"version":${version},"id":${quote(id)},"type":"${type}","timestamp":${number(timestamp)},"seq":${seq}` +
+    `,"gateway_id":${quote(gateway_id)},"sandbox":${quoteOrNull(sandbox)}` +
+    (network === undefined ? '' : `,"network":${encodeNetwork(network)}`) +
+    (exec === undefined ? '' : `,"exec":${encodeExec(exec)}`) +
+    (file === undefined ? '' : `,"file":${encodeFile(file)}`) +
+    (gateway === undefined ? '}' : `,"gateway":${encodeFact(gateway)}}`)
+  );
 }
 
 /** `text` with everything but printable ASCII written as \uXXXX: what a terminal may be shown. */
@@ -58,7 +63,8 @@ export function encodeAscii(value: unknown): string {
 }
 
 function encodeNetwork(network: NetworkEvent): string {
-  const { layer, decision, port, status_code, blocked, block_reason, generation, annotations } = network;
+  const { layer, decision, port, status_code, blocked, block_reason, generation } = network;
+  const { timings, would_deny, annotations } = network;
   return (
     `{"layer":"${layer}","decision":"${decision}"` +
     `,"flow":${quoteOrNull(network.flow)},"request":${quoteOrNull(network.request)}` +
@@ -70,18 +76,28 @@ function encodeNetwork(network: NetworkEvent): string {
     `,"reason":${quoteOrNull(network.reason)},"rule":${quoteOrNull(network.rule)}` +
     `,"destination":${quoteOrNull(network.destination)},"protocol":${quote(network.protocol)}` +
     `,"secrets":${quoteList(network.secrets)},"generation":${number(generation)}` +
+    (timings === undefined ? '' : `,"timings":${encodeTimings(timings)}`) +
+    (would_deny === undefined ? '' : `,"would_deny":${quote(would_deny)}`) +
     (annotations === undefined ? '}' : `,"annotations":${quoteList(annotations)}}`)
   );
 }
 
+function encodeTimings({ dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms }: Timings): string {
+  return (
+    `{"dns_ms":${numberOrNull(dns_ms)},"connect_ms":${numberOrNull(connect_ms)},"tls_ms":${numberOrNull(tls_ms)}` +
+    `,"first_byte_ms":${numberOrNull(first_byte_ms)},"total_ms":${number(total_ms)}}`
+  );
+}
+
 function encodeExec({ command, exit_code, duration_ms }: ExecEvent): string {
-  const code = exit_code === null ? 'null' : number(exit_code);
-  return `{"command":${quoteList(command)},"exit_code":${code},"duration_ms":${number(duration_ms)}}`;
+  return (
+    `{"command":${quoteList(command)},"exit_code":${numberOrNull(exit_code)}` +
+    `,"duration_ms":${number(duration_ms)}}`
+  );
 }
 
 function encodeFile({ op, path, size, mode }: FileEvent): string {
-  const bits = mode === null ? 'null' : number(mode);
-  return `{"op":"${op}","path":${quote(path)},"size":${size === null ? 'null' : number(size)},"mode":${bits}}`;
+  return `{"op":"${op}","path":${quote(path)},"size":${numberOrNull(size)},"mode":${numberOrNull(mode)}}`;
 }
 
 function encodeFact({ message, detail }: GatewayFact): string {
@@ -116,6 +132,10 @@ function quoteList(list: readonly string[]): string {
 /** As JSON.stringify: what is not finite is null. */
 function number(value: number): string {
   return Number.isFinite(value) ? `${value}` : 'null';
+}
+
+function numberOrNull(value: number | null): string {
+  return value === null ? 'null' : number(value);
 }
 
 function escapeUnit(unit: string): string {

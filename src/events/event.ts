@@ -3,6 +3,12 @@
  * the wire; timestamps are milliseconds since the Unix epoch, durations are milliseconds.
  */
 
+/**
+ * What `version` says. Within a version types and fields are added, never renamed, removed or given another meaning;
+ * a reader passes over what it does not know.
+ */
+export const EVENT_VERSION = 1;
+
 /** Dotted, past tense: what happened. `docs/reference/events.md` lists each, a test keeps the two equal. */
 export type EventType =
   | 'gateway.started'
@@ -16,7 +22,8 @@ export type EventType =
   | 'flow.opened'
   | 'flow.refused' // terminal: the flow never opened
   | 'flow.closed' // terminal
-  | 'tls.refused' // the handshake was refused or failed; `flow.closed` follows
+  | 'tls.done' // terminal: the handshake was done, or its bytes pass unread
+  | 'tls.refused' // terminal: the handshake was refused or failed; `flow.closed` follows
   | 'request.done' // terminal: answered by the upstream
   | 'request.refused' // terminal: answered by the gateway with a refusal
   | 'request.failed' // terminal: allowed, and something could not be done
@@ -36,6 +43,20 @@ export type EventType =
   | 'vm.ended'; // it has ended: `gateway.message` says why
 
 export type Layer = 'dns' | 'udp' | 'tcp' | 'tls' | 'http' | 'websocket';
+
+/**
+ * What one request's time went into, in milliseconds. Null: the phase did not happen, or not for this request: a
+ * connection that was open already cost no look-up, no dialling and no handshake.
+ */
+export interface Timings {
+  readonly dns_ms: number | null;
+  readonly connect_ms: number | null;
+  readonly tls_ms: number | null;
+  /** From when a connection could take the request to the head of the answer. */
+  readonly first_byte_ms: number | null;
+  /** From the request's head to its end; `duration_ms` before it was rounded. */
+  readonly total_ms: number;
+}
 
 export interface NetworkEvent {
   readonly layer: Layer;
@@ -66,6 +87,10 @@ export interface NetworkEvent {
   readonly secrets: readonly string[];
   /** The policy's generation that decided. */
   readonly generation: number;
+  /** Of the terminal events of a request that was read. */
+  readonly timings?: Timings;
+  /** Why it would have been refused, were the policy not only watching (`mode: shadow`). */
+  readonly would_deny?: string;
   /** What a policy script wrote beside it. */
   readonly annotations?: readonly string[];
 }
@@ -93,10 +118,15 @@ export interface GatewayFact {
 }
 
 interface EventHead {
+  readonly version: typeof EVENT_VERSION;
+  /** `<gateway_id>-<seq>`: the same event has the same id wherever and however often it arrives. */
+  readonly id: string;
   readonly type: EventType;
   readonly timestamp: number;
   /** Gapless per gateway, from 1. */
   readonly seq: number;
+  /** One run of a gateway: 16 hexadecimal digits, made anew by each start. */
+  readonly gateway_id: string;
   readonly sandbox: string | null;
 }
 
@@ -107,8 +137,8 @@ export interface Event extends EventHead {
   readonly gateway?: GatewayFact;
 }
 
-/** What an emitter knows: the bus adds `seq` and `timestamp`. */
-export type EventBody = Omit<Event, 'seq' | 'timestamp'>;
+/** What an emitter knows: the bus adds the rest. */
+export type EventBody = Omit<Event, 'version' | 'id' | 'seq' | 'timestamp' | 'gateway_id'>;
 
 /** Never throws and never waits: a sink's trouble is the bus's business. */
 export type Emit = (event: EventBody) => void;

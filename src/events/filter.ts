@@ -13,7 +13,7 @@ import {
 } from '@marcbachmann/cel-js';
 import { err, ok, type Result } from '../core/result.js';
 import { printable } from './encode.js';
-import type { Event, EventType } from './event.js';
+import type { Event, EventType, Timings } from './event.js';
 
 export type EventFilter = (event: Event) => boolean;
 
@@ -141,6 +141,8 @@ const NETWORK_FIELDS = {
   protocol: 'string',
   secrets: 'list<string>',
   generation: 'int',
+  timings: 'Timings',
+  would_deny: 'string',
   annotations: 'list<string>',
 } as const;
 
@@ -152,7 +154,28 @@ const EMPTY = {
   double: 0,
   bool: false,
   'list<string>': [] as readonly string[],
+  Timings: null,
 } as const;
+
+/** A phase that did not happen took no time. */
+class TimingsView {
+  readonly dns_ms: number;
+  readonly connect_ms: number;
+  readonly tls_ms: number;
+  readonly first_byte_ms: number;
+  readonly total_ms: number;
+
+  constructor({ network }: Event) {
+    const { dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms } = network?.timings ?? NO_TIMINGS;
+    this.dns_ms = dns_ms ?? 0;
+    this.connect_ms = connect_ms ?? 0;
+    this.tls_ms = tls_ms ?? 0;
+    this.first_byte_ms = first_byte_ms ?? 0;
+    this.total_ms = total_ms;
+  }
+}
+
+const NO_TIMINGS: Timings = { dns_ms: 0, connect_ms: 0, tls_ms: 0, first_byte_ms: 0, total_ms: 0 };
 
 class NetworkView {
   readonly #event: Event;
@@ -162,6 +185,7 @@ class NetworkView {
   }
 
   field(name: FieldOf): unknown {
+    if (name === 'timings') return new TimingsView(this.#event);
     const value = this.#event.network?.[name];
     const kind = NETWORK_FIELDS[name];
     if (value === null || value === undefined) return EMPTY[kind];
@@ -204,6 +228,16 @@ const ENVIRONMENT = new Environment({ limits: LIMITS })
   .registerType('Event', {
     ctor: EventView,
     fields: { type: 'string', sandbox: 'string', seq: 'int', timestamp: 'double' },
+  })
+  .registerType('Timings', {
+    ctor: TimingsView,
+    fields: {
+      dns_ms: 'double',
+      connect_ms: 'double',
+      tls_ms: 'double',
+      first_byte_ms: 'double',
+      total_ms: 'double',
+    },
   })
   .registerType('Network', { ctor: NetworkView, fields: NETWORK_FIELDS })
   .registerType('Exec', {

@@ -3,14 +3,14 @@
  *
  * Pure. An event in which nothing was found, which is nearly every one, is given back as it is.
  */
-import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
+import type { EventBody, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
 
 export type RedactText = (text: string) => string;
 
 /** Stands for a text whose redaction failed: nobody can be told why without printing it. */
 const WITHHELD = '[withheld]';
 
-export function redactEvent(event: Event, redact: RedactText): Event {
+export function redactEvent<T extends EventBody>(event: T, redact: RedactText): T {
   const clean: RedactText = text => {
     try {
       return redact(text);
@@ -20,33 +20,28 @@ export function redactEvent(event: Event, redact: RedactText): Event {
     }
   };
   const { network, exec, file, gateway } = event;
-  if (
-    network !== undefined &&
-    exec === undefined &&
-    file === undefined &&
-    gateway === undefined &&
-    isClean(event, network, redact)
-  ) {
-    return event;
-  }
-  return changed(event, {
+  const rest = exec ?? file ?? gateway;
+  if (network !== undefined && rest === undefined && isClean(event, network, redact)) return event;
+  const update: Partial<EventBody> = {
     sandbox: orNull(event.sandbox, clean),
     ...(network && { network: redactNetwork(network, clean) }),
     ...(exec && { exec: redactExec(exec, clean) }),
     ...(file && { file: redactFile(file, clean) }),
     ...(gateway && { gateway: redactFact(gateway, clean) }),
-  });
+  };
+  return changed(event, update as Partial<T>);
 }
 
 /**
  * One look at all strings together, apart by NULs: what stands in one of them stands in the whole, so a whole that is
  * clean clears them all. Only of one that is not is each looked at by itself.
  */
-function isClean({ sandbox }: Event, network: NetworkEvent, redact: RedactText): boolean {
+function isClean({ sandbox }: EventBody, network: NetworkEvent, redact: RedactText): boolean {
   const { flow, request, method, url, host, block_reason, reason, rule, destination, protocol } = network;
   const text =
     `${sandbox}\0${flow}\0${request}\0${method}\0${url}\0${host}\0${block_reason ?? ''}\0${reason}\0${rule}` +
-    `\0${destination}\0${protocol}\0${network.secrets.join('\0')}\0${network.annotations?.join('\0') ?? ''}`;
+    `\0${destination}\0${protocol}\0${network.secrets.join('\0')}\0${network.would_deny ?? ''}` +
+    `\0${network.annotations?.join('\0') ?? ''}`;
   try {
     return redact(text) === text;
   } catch {
@@ -56,7 +51,7 @@ function isClean({ sandbox }: Event, network: NetworkEvent, redact: RedactText):
 }
 
 function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
-  const { block_reason } = network;
+  const { block_reason, would_deny } = network;
   return changed(network, {
     flow: orNull(network.flow, clean),
     request: orNull(network.request, clean),
@@ -69,6 +64,7 @@ function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
     destination: orNull(network.destination, clean),
     protocol: clean(network.protocol),
     secrets: redactList(network.secrets, clean),
+    ...(would_deny !== undefined && { would_deny: clean(would_deny) }),
     ...(network.annotations && { annotations: redactList(network.annotations, clean) }),
   });
 }

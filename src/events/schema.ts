@@ -4,7 +4,7 @@
  * Pure. The types below hold it equal to `Event` in both directions.
  */
 import { z } from 'zod';
-import type { Event, EventType, Layer } from './event.js';
+import { EVENT_VERSION, type Event, type EventType, type Layer } from './event.js';
 
 /** Every type there is, with what it says. `docs/reference/events.md` has the same table. */
 export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
@@ -19,7 +19,8 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'flow.opened': 'A connection of the sandbox was let in.',
   'flow.refused': 'Terminal: a connection was not let in.',
   'flow.closed': 'Terminal: a connection that was let in has ended.',
-  'tls.refused': 'A handshake was refused or failed; `flow.closed` follows.',
+  'tls.done': 'Terminal: a handshake was done, or allowed to pass unread (`protocol` is `tls/passthrough`).',
+  'tls.refused': 'Terminal: a handshake was refused or failed; `flow.closed` follows.',
   'request.done': 'Terminal: the upstream answered.',
   'request.refused': 'Terminal: the gateway answered with a refusal.',
   'request.failed': 'Terminal: allowed, and it could not be done, or not to its end.',
@@ -45,6 +46,16 @@ const LAYERS = ['dns', 'udp', 'tcp', 'tls', 'http', 'websocket'] as const satisf
 
 const count = z.int().min(0);
 
+const phase = z.number().min(0).nullable();
+
+const timings = z.strictObject({
+  dns_ms: phase.describe('looking up the name'),
+  connect_ms: phase.describe('until TCP stood, the way through a proxy of the operator included'),
+  tls_ms: phase.describe('the handshake with the upstream'),
+  first_byte_ms: phase.describe('from a connection that could take the request to the head of the answer'),
+  total_ms: z.number().min(0).describe("from the request's head to its end"),
+});
+
 const network = z.strictObject({
   layer: z.enum(LAYERS),
   decision: z.enum(['allow', 'deny']),
@@ -66,6 +77,8 @@ const network = z.strictObject({
   protocol: z.string().describe('http/1.1, h2, tls, tcp, dns/udp, …'),
   secrets: z.array(z.string()).readonly().describe('names, never values'),
   generation: count.describe('of the policy that decided'),
+  timings: timings.exactOptional().describe('of terminal events of a request; null: no such phase'),
+  would_deny: z.string().exactOptional().describe('why it would have been refused; `mode: shadow` only'),
   annotations: z
     .array(z.string())
     .readonly()
@@ -89,9 +102,12 @@ const file = z.strictObject({
 const gateway = z.strictObject({ message: z.string(), detail: z.array(z.string()).readonly() });
 
 export const eventSchema = z.strictObject({
+  version: z.literal(EVENT_VERSION).describe('of this schema'),
+  id: z.string().describe('`<gateway_id>-<seq>`: the same for the same event, wherever it arrives'),
   type: z.enum(Object.keys(EVENT_TYPES) as [EventType, ...EventType[]]),
   timestamp: z.number().describe('milliseconds since the Unix epoch'),
   seq: z.int().min(1).describe('gapless per gateway, from 1'),
+  gateway_id: z.string().describe('one run of a gateway'),
   sandbox: z.string().nullable(),
   network: network.exactOptional(),
   exec: exec.exactOptional(),

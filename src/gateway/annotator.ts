@@ -53,8 +53,7 @@ export class Annotator {
 
   async #ask(hook: NonNullable<PolicyScript['onEvent']>, body: EventBody): Promise<readonly string[]> {
     if (body.network === undefined) return [];
-    const { seq: _, timestamp: __, ...shown } = redactEvent({ ...body, seq: 0, timestamp: 0 }, this.#redact);
-    const answer = await hook(shown);
+    const answer = await hook(redactEvent(body, this.#redact));
     if (!('kind' in answer)) {
       this.#failing = false;
       return answer;

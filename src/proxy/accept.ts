@@ -155,7 +155,10 @@ class Entrance {
       this.#trace.tlsRefused(serverName, answer.code, 'policy_script', answer.reason);
       return this.#alert(ALERT.unrecognizedName);
     }
-    if (verdict.via === 'tunnel') return await this.#tunnel(serverName);
+    if (verdict.via === 'tunnel') {
+      this.#trace.tlsDone(serverName, 'tls/passthrough');
+      return await this.#tunnel(serverName);
+    }
     await speakTls(this.#socket, hello, serverName, this.#flow, this.#trace, this.#context);
   }
 

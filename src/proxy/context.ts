@@ -70,7 +70,13 @@ function networkEvent(facts: NetworkFacts, generation: number): NetworkEvent {
     secrets: facts.secrets ?? [],
     generation: facts.generation ?? generation,
   };
-  return facts.block_reason === undefined ? network : { ...network, block_reason: facts.block_reason };
+  const { block_reason, would_deny } = facts;
+  if (block_reason === undefined && would_deny === undefined) return network;
+  return {
+    ...network,
+    ...(block_reason !== undefined && { block_reason }),
+    ...(would_deny !== undefined && { would_deny }),
+  };
 }
 
 /** The facts of a flow that each of its events carries. */

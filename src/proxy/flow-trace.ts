@@ -1,13 +1,18 @@
-/** The evidence of one flow: `flow.opened` and exactly one of `flow.refused` and `flow.closed`. */
+/**
+ * The evidence of one flow: `flow.opened` and exactly one of `flow.refused` and `flow.closed`; where a handshake was
+ * begun, exactly one of `tls.done` and `tls.refused` between them.
+ */
 import { type Endpoint, endpointText } from '../core/address.js';
 import type { Flow } from '../net/flow.js';
-import { emitNetwork, flowFacts, type ProxyContext } from './context.js';
+import { emitNetwork, flowFacts, type NetworkFacts, type ProxyContext } from './context.js';
 
 export interface FlowTrace {
   /** The flow is let in. `rule` is null where the bytes have yet to show what is decided. */
   opened(rule: string | null): void;
   /** Terminal, before it was let in. */
   refused(reason: string, rule: string | null, hint: string): void;
+  /** The handshake was done, with `protocol` such as `tls1.3`, or its bytes pass unread. */
+  tlsDone(host: string, protocol: string): void;
   /** The handshake was refused or failed; `closed` follows. */
   tlsRefused(host: string, reason: string, rule: string | null, hint: string): void;
   /** What it turned out to be. */
@@ -29,6 +34,14 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
   let destination: string | null = null;
   let fault: string | null = null;
   let ended = false;
+  let shaken = false;
+
+  const endHandshake = (type: 'tls.done' | 'tls.refused', said: Omit<NetworkFacts, 'layer'>): void => {
+    if (shaken) return;
+    shaken = true;
+    const duration_ms = Math.round(context.clock.monotonic() - started);
+    emitNetwork(context, type, { ...facts, ...said, layer: 'tls', duration_ms });
+  };
 
   return {
     opened(by) {
@@ -38,12 +51,13 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
     refused(reason, by, hint) {
       if (ended) return;
       ended = true;
-      const denial = { decision: 'deny', blocked: true, reason, rule: by, block_reason: hint } as const;
-      emitNetwork(context, 'flow.refused', { ...facts, layer: 'tcp', ...denial });
+      emitNetwork(context, 'flow.refused', { ...facts, layer: 'tcp', ...denial(reason, by, hint) });
+    },
+    tlsDone(host, protocol) {
+      endHandshake('tls.done', { host, protocol, decision: 'allow', rule });
     },
     tlsRefused(host, reason, by, hint) {
-      const denial = { decision: 'deny', blocked: true, reason, rule: by, block_reason: hint } as const;
-      emitNetwork(context, 'tls.refused', { ...facts, host, protocol: 'tls', layer: 'tls', ...denial });
+      endHandshake('tls.refused', { host, protocol: 'tls', ...denial(reason, by, hint) });
     },
     note(known) {
       facts = {
@@ -71,4 +85,8 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
       });
     },
   };
+}
+
+function denial(reason: string, rule: string | null, block_reason: string): Omit<NetworkFacts, 'layer'> {
+  return { decision: 'deny', blocked: true, reason, rule, block_reason };
 }

@@ -269,6 +269,7 @@ function depart({
     decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
     routes: policy?.proxy ?? null,
     onDialled: destination => trace.note({ destination }),
+    phases: trace,
     pin: authority.host.kind === 'name' ? (policy?.addHosts.get(authority.host.name) ?? null) : null,
   } satisfies Parameters<ProxyContext['upstream']['send']>[0];
   const headMs = policy?.limits.upstreamHeadMs ?? null;

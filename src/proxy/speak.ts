@@ -71,13 +71,17 @@ export async function speakTls(
     onFault: (fault: FaultReport) => reportFault(fault, flow, context, secured.alpnProtocol === 'h2'),
   } as const;
   trace.note({ protocol: 'https' });
+  // OpenSSL says TLSv1.3; a handshake has one end only, and what is inside may still refuse it.
+  const done = (): void => trace.tlsDone(shown, secured.getProtocol()?.replace('TLSv', 'tls') ?? 'tls');
   if (secured.alpnProtocol === 'h2') {
+    done();
     return await serveHttp2(secured, {
       ...inside,
       onSessionFault: ({ reason }) => trace.note({ fault: `the client broke HTTP/2: ${reason}` }),
     });
   }
   const first = await peek(secured, speaksHttp, { silenceMs: INNER_BYTES_MS, deadlineMs: INNER_BYTES_MS });
+  if (first.kind !== 'judged' || first.value) done();
   if (first.kind === 'judged' && first.value) return await serveHttp1(secured, { mode: 'tls', ...inside });
   if (first.kind === 'judged') {
     const hint = 'the bytes inside TLS are not HTTP; a tls.passthrough rule would let them pass unread';

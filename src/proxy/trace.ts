@@ -4,12 +4,13 @@
 import { type Endpoint, endpointText } from '../core/address.js';
 import { authorityText } from '../core/authority.js';
 import { hostText } from '../core/host.js';
-import type { EventType, NetworkEvent } from '../events/event.js';
+import type { EventType, NetworkEvent, Timings } from '../events/event.js';
 import type { Flow } from '../net/flow.js';
 import type { Leak } from '../secrets/scan.js';
 import type { ProxyContext } from './context.js';
 import type { Exchange } from './exchange.js';
 import type { Refusal } from './refusal.js';
+import type { PhaseTimes } from './upstream/connect.js';
 
 /** What becomes known on the way, and stands in every event after it. */
 interface Known {
@@ -33,9 +34,16 @@ interface Said {
   readonly secrets?: readonly string[];
 }
 
+type Draft = { -readonly [K in keyof NetworkEvent]: NetworkEvent[K] };
+
 const VERSIONS = { '1.0': 'http/1.0', '1.1': 'http/1.1', '2': 'h2' } as const;
 
-export class Trace {
+/** The phases are its own fields, so that a request costs no object more for them. */
+export class Trace implements PhaseTimes {
+  dnsMs: number | null = null;
+  connectMs: number | null = null;
+  tlsMs: number | null = null;
+  firstByteMs: number | null = null;
   readonly #exchange: Exchange;
   readonly #flow: Flow;
   readonly #context: ProxyContext;
@@ -107,17 +115,29 @@ export class Trace {
   #end(type: Terminal, said: Said): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#emit(type, said);
+    const timings = {
+      dns_ms: microseconds(this.dnsMs),
+      connect_ms: microseconds(this.connectMs),
+      tls_ms: microseconds(this.tlsMs),
+      first_byte_ms: microseconds(this.firstByteMs),
+      total_ms: Math.round(this.#elapsedMs * 1_000) / 1_000,
+    };
+    this.#emit(type, said, timings);
   }
 
-  #emit(type: EventType, said: Said): void {
-    const event = this.#event(said);
-    const network = said.hint === null ? event : { ...event, block_reason: said.hint };
+  #emit(type: EventType, said: Said, timings?: Timings): void {
+    const network = this.#event(said);
+    if (timings !== undefined) network.timings = timings;
+    if (said.hint !== null) network.block_reason = said.hint;
     this.#context.emit({ type, sandbox: this.#context.sandbox, network });
   }
 
+  get #elapsedMs(): number {
+    return this.#context.clock.monotonic() - this.#startedMs;
+  }
+
   /** One literal: this runs for every request, and putting it together from parts costs more than all the rest. */
-  #event({ decision, status, blocked, reason, rule, secrets }: Said): NetworkEvent {
+  #event({ decision, status, blocked, reason, rule, secrets }: Said): Draft {
     const { head } = this.#exchange.request;
     const { bytes } = this.#exchange;
     const { authority } = head;
@@ -133,7 +153,7 @@ export class Trace {
       status_code: status,
       request_bytes: bytes.received,
       response_bytes: bytes.sent,
-      duration_ms: Math.round(this.#context.clock.monotonic() - this.#startedMs),
+      duration_ms: Math.round(this.#elapsedMs),
       blocked,
       reason,
       rule: rule === undefined ? this.#rule : rule,
@@ -143,6 +163,11 @@ export class Trace {
       generation: this.#generation,
     };
   }
+}
+
+/** To the microsecond: more is noise, and sixteen digits of it in every line. */
+function microseconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 1_000) / 1_000;
 }
 
 /** Names, never values. Where nobody knows the secret, what could not be read; where it is another sandbox's, whose. */

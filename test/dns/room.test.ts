@@ -142,6 +142,7 @@ test('a name that carries a secret is refused, allowed or not, and the leak is t
   expect(asked).toEqual([]);
   expect(facts).toMatchObject([
     { type: 'secret.leak', network: { secrets: ['TOKEN'], blocked: true, reason: 'secret-in-name' } },
+    { type: 'dns.refused', network: { secrets: ['TOKEN'], blocked: true, reason: 'secret-in-name' } },
   ]);
 });
 

@@ -1,4 +1,5 @@
 /** The command line's other words, and what it says to bad input: all of it at once, with lines, without a stack. */
+import { readFileSync } from 'node:fs';
 import { readEvents } from '../support/cli.js';
 import { expectInvariants, facts, Stage } from './stage.js';
 
@@ -57,6 +58,12 @@ test('check passes a good policy, and explain gives verdict, rule and reason', a
   });
   const refused = await stage.place.sallyport(['explain', '--policy', path, 'https://evil.example.com/x']);
   expect(refused).toMatchObject({ code: 1, stdout: expect.stringMatching(/^refused: [\s\S]*no-rule/) });
+});
+
+test('events schema prints the schema that the documents hold', async () => {
+  const { code, stdout } = await stage.place.sallyport(['events', 'schema']);
+  expect(code).toBe(0);
+  expect(stdout).toBe(readFileSync('docs/reference/events.schema.json', 'utf8'));
 });
 
 test('the event log may be standard output, and then holds nothing but events', async () => {

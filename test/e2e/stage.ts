@@ -160,7 +160,14 @@ export function expectInvariants(events: readonly Event[]): void {
     .filter(({ type }) => type.startsWith('request.'))
     .map(({ network }) => network?.request);
   expect(requests).toEqual([...new Set(requests)]);
+  for (const { id, gateway_id, seq } of events) expect(id).toBe(`${gateway_id}-${seq}`);
+  const shaken = flows(['tls.done', 'tls.refused']);
+  expect(shaken).toEqual([...new Set(shaken)]);
   for (const { type, network } of events) {
+    if (type.startsWith('request.') && network?.url.startsWith('https:')) {
+      expect(flows(['tls.done'])).toContain(network.flow);
+      expect(network.timings?.total_ms).toBeGreaterThanOrEqual(0);
+    }
     if (type.startsWith('request.')) expect(ended).toContain(network?.flow);
     if (network?.decision === 'deny') expect(network).toMatchObject({ blocked: true });
   }

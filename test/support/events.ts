@@ -1,5 +1,5 @@
 /** Events for tests: a whole one by default, so that a test says only what differs. */
-import type { Event, EventBody, NetworkEvent } from '../../src/events/event.js';
+import { EVENT_VERSION, type Event, type EventBody, type NetworkEvent } from '../../src/events/event.js';
 
 export function networkOf(differs: Partial<NetworkEvent> = {}): NetworkEvent {
   return {
@@ -48,5 +48,6 @@ export function refusedBody(differs: Partial<NetworkEvent> = {}): EventBody {
 }
 
 export function numbered(body: EventBody, seq: number): Event {
-  return { ...body, seq, timestamp: 1_700_000_000_000 + seq };
+  const head = { version: EVENT_VERSION, id: `g1-${seq}`, gateway_id: 'g1' } as const;
+  return { ...head, ...body, seq, timestamp: 1_700_000_000_000 + seq };
 }

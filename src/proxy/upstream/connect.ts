@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import type { Endpoint } from '../../core/address.js';
 import { type Authority, authorityText } from '../../core/authority.js';
+import type { Clock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import type { Resolver } from '../../dns/resolver.js';
 import type { UpstreamProxy } from '../../policy/proxy-routes.js';
@@ -38,23 +39,48 @@ const OFFERS: Readonly<Record<ProtocolWish, readonly string[]>> = {
   h2: ['h2', 'http/1.1'],
 };
 
+/** How long each phase of one request took, in milliseconds; null: it did not happen. Whoever asks owns it. */
+export interface PhaseTimes {
+  dnsMs: number | null;
+  connectMs: number | null;
+  tlsMs: number | null;
+  firstByteMs: number | null;
+}
+
 /** What it takes to make a TCP connection. */
 export interface Dialling {
+  readonly clock: Clock;
   readonly resolver: Resolver;
   readonly dialler: Dialler;
   readonly times: UpstreamTimes;
 }
 
-/** Through `proxy`, or (null) directly: looks up, asks about every address, dials the first that answers. */
+/**
+ * Through `proxy`, or (null) directly: looks up, asks about every address, dials the first that answers. A phase that
+ * fails has its time in `phases` too.
+ */
 export async function reach(
   destination: Destination,
   proxy: UpstreamProxy | null,
   dialling: Dialling,
+  phases: PhaseTimes | null,
   signal: AbortSignal,
 ): Promise<Dialled> {
-  if (proxy !== null) return reachThrough(proxy, destination, dialling, signal);
-  const endpoints = await approve(destination, dialling.resolver, signal);
-  return connectFirst(endpoints, dialling.dialler, dialling.times, signal);
+  const { clock, resolver, dialler, times } = dialling;
+  const start = clock.monotonic();
+  let connectStart = start;
+  const looksUp = proxy === null && destination.pin === null && destination.host.kind === 'name';
+  try {
+    if (proxy !== null) return await reachThrough(proxy, destination, dialling, signal);
+    const endpoints = await approve(destination, resolver, signal).finally(() => {
+      if (!looksUp) return;
+      connectStart = clock.monotonic();
+      if (phases !== null) phases.dnsMs = connectStart - start;
+    });
+    return await connectFirst(endpoints, dialler, times, signal);
+  } finally {
+    if (phases !== null) phases.connectMs = clock.monotonic() - connectStart;
+  }
 }
 
 export interface ConnectOptions extends Dialling {
@@ -78,10 +104,11 @@ export async function connect(
   destination: Destination,
   proxy: UpstreamProxy | null,
   options: ConnectOptions,
+  phases: PhaseTimes | null,
   signal: AbortSignal,
 ): Promise<Connected> {
-  const { times, trust } = options;
-  const { socket, endpoint } = await reach(destination, proxy, options, signal);
+  const { clock, times, trust } = options;
+  const { socket, endpoint } = await reach(destination, proxy, options, phases, signal);
   if (authority.scheme === 'http')
     return { connection: speakHttp1(socket, times), dialled: endpoint, socket };
   if (socket.readableLength > 0) {
@@ -90,7 +117,10 @@ export async function connect(
     throw new GatewayError('UPSTREAM_PROTOCOL', `${authorityText(authority)} spoke before the TLS handshake`);
   }
   const handshake = { host: authority.host, alpn: OFFERS[wish], timeoutMs: times.handshakeMs };
-  const secured = await secure(socket, trust, handshake, signal);
+  const start = clock.monotonic();
+  const secured = await secure(socket, trust, handshake, signal).finally(() => {
+    if (phases !== null) phases.tlsMs = clock.monotonic() - start;
+  });
   const connection =
     secured.alpnProtocol === 'h2'
       ? new Http2Connection(secured, authorityText(authority), times)

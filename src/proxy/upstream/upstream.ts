@@ -19,6 +19,7 @@ import type { DecideDial, Destination, Pin } from './approve.js';
 import {
   type ConnectOptions,
   connect,
+  type PhaseTimes,
   type ProtocolWish,
   reach,
   UPSTREAM_TIMES,
@@ -44,6 +45,8 @@ export interface UpstreamRequest {
   readonly routes?: ProxyRoutes | null;
   /** Told where the request is about to be written, before a byte of it is: an answer may never come. */
   readonly onDialled?: (endpoint: Endpoint) => void;
+  /** Written as the phases end. A request over a connection that stood already writes the last one only. */
+  readonly phases?: PhaseTimes;
 }
 
 export interface TunnelRequest {
@@ -107,8 +110,8 @@ class PooledUpstream implements Upstream {
   constructor(options: UpstreamOptions) {
     const times = { ...UPSTREAM_TIMES, ...options.times };
     const { resolver, trust, dialler = dialTcp } = options;
-    this.#connecting = { resolver, trust, dialler, times };
     this.#clock = options.clock ?? systemClock;
+    this.#connecting = { clock: this.#clock, resolver, trust, dialler, times };
     this.#pool = new Pool({ ...POOL_LIMITS, ...options.pool });
   }
 
@@ -126,7 +129,7 @@ class PooledUpstream implements Upstream {
       const entry = reused ?? (await this.#open(request, key, signal));
       request.onDialled?.(entry.dialled);
       try {
-        return await this.#exchange(entry, outbound, signal);
+        return await this.#exchange(entry, outbound, request.phases, signal);
       } catch (error) {
         if (attempt > 0 || !mayRepeat(error, outbound, reused !== null)) throw error;
       }
@@ -136,7 +139,7 @@ class PooledUpstream implements Upstream {
   async openTunnel(request: TunnelRequest, signal: AbortSignal): Promise<Tunnel> {
     const proxy = proxyOf(request.routes, 'https', request);
     const { socket, endpoint } = await this.#whileOpen(signal, opening =>
-      reach(request, proxy, this.#connecting, opening),
+      reach(request, proxy, this.#connecting, null, opening),
     );
     return { socket, dialled: endpoint };
   }
@@ -152,10 +155,17 @@ class PooledUpstream implements Upstream {
     this.#stopSweeping();
   }
 
-  async #exchange(entry: Pooled, outbound: OutboundRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
+  async #exchange(
+    entry: Pooled,
+    outbound: OutboundRequest,
+    phases: PhaseTimes | undefined,
+    signal: AbortSignal,
+  ): Promise<UpstreamAnswer> {
     let answer: ConnectionAnswer;
+    const start = this.#clock.monotonic();
     try {
       answer = await entry.connection.send(outbound, signal);
+      if (phases !== undefined) phases.firstByteMs = this.#clock.monotonic() - start;
     } catch (error) {
       this.#release(entry);
       throw error;
@@ -195,7 +205,15 @@ class PooledUpstream implements Upstream {
     const destination = { host: authority.host, port: authority.port, decideDial, pin };
     const proxy = proxyOf(request.routes, authority.scheme, destination);
     const { connection, dialled, socket } = await this.#whileOpen(signal, opening =>
-      connect(authority, wishOf(request), destination, proxy, this.#connecting, opening),
+      connect(
+        authority,
+        wishOf(request),
+        destination,
+        proxy,
+        this.#connecting,
+        request.phases ?? null,
+        opening,
+      ),
     );
     if (this.#isClosed) {
       connection.close();

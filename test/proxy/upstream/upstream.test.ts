@@ -90,6 +90,27 @@ for (const [name, over, options, connections] of sharing) {
   });
 }
 
+const NO_PHASES = { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null };
+
+test('the first request over a connection has every phase, the second only its own', async () => {
+  const { get } = await serving();
+  const first = { ...NO_PHASES };
+  const second = { ...NO_PHASES };
+  await get({}, { phases: first });
+  await get({}, { phases: second });
+  for (const ms of Object.values(first)) expect(ms).toBeGreaterThanOrEqual(0);
+  expect(second).toEqual({ ...NO_PHASES, firstByteMs: expect.any(Number) });
+});
+
+test('an address of the operator costs no look-up, and a phase that failed has its time', async () => {
+  const upstream = keep(upstreamTo(await closedPort(), ca.rootPem));
+  const phases = { ...NO_PHASES };
+  const pin = { address: ip('93.184.216.34'), port: null };
+  const sent = upstream.send(requestOf(outboundOf({ version: '1.1' }), { phases, pin }), NEVER);
+  await expect(sent).rejects.toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
+  expect(phases).toEqual({ ...NO_PHASES, connectMs: expect.any(Number) });
+});
+
 test('a connection is used again after an answer with content was read, and not while it is', async () => {
   const { server, get } = await serving(() =>
     'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n'.padEnd(200, 'x'),

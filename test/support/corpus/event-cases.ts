@@ -14,7 +14,7 @@ import { encodeEvent } from '../../../src/events/encode.js';
 import type { Event, EventBody } from '../../../src/events/event.js';
 import type { Sink } from '../../../src/events/feeder.js';
 import { openFileSink } from '../../../src/events/file-sink.js';
-import { allowedBody, networkOf, refusedBody } from '../events.js';
+import { allowedBody, numbered, refusedBody } from '../events.js';
 import {
   type CorpusAdapter,
   type CorpusCase,
@@ -161,11 +161,11 @@ async function rotatedLog(log: string): Promise<Outcome> {
   let now = 0;
   const sink = await openFileSink({ path: log, clock: { now: () => 0, monotonic: () => now } });
   for (const _round of [1, 2]) {
-    await sink.write([{ ...refusedBody(), seq: 1, timestamp: 0 }]);
+    await sink.write([numbered(refusedBody(), 1)]);
     await rename(log, `${log}.old`);
     now += 2_000;
   }
-  await sink.write([{ ...refusedBody(), seq: 2, timestamp: 0 }]);
+  await sink.write([numbered(refusedBody(), 2)]);
   await sink.close?.();
   const lines = (await readFile(log, 'utf8')).trimEnd().split('\n');
   return compare('1 line in the new log', `${lines.length} line in the new log`);
@@ -210,7 +210,7 @@ async function privateLog(log: string): Promise<Outcome> {
 async function crashedLog(log: string): Promise<Outcome> {
   await writeFile(log, '{"seq":1}\n{"seq":2,"ty');
   const sink = await openFileSink({ path: log, clock: systemClock });
-  await sink.write([{ type: 'request.done', sandbox: null, network: networkOf(), seq: 3, timestamp: 0 }]);
+  await sink.write([numbered(allowedBody(), 3)]);
   await sink.close?.();
   const last = (await readFile(log, 'utf8')).trimEnd().split('\n').at(-1) ?? '';
   return compare('3', String((JSON.parse(last) as Event).seq));
