@@ -11,6 +11,7 @@ import { encodeEvent } from './encode.js';
 import type { Event } from './event.js';
 import type { Sink } from './feeder.js';
 import { isRotated, type LogFile, openLogFile } from './log-file.js';
+import { type RotateRule, rotateAway } from './rotate.js';
 import { isWeighty } from './weight.js';
 
 export interface FileSinkOptions {
@@ -19,6 +20,12 @@ export interface FileSinkOptions {
   readonly clock: Clock;
   /** `block`, the default: what cannot be put on record is refused. */
   readonly whenFull?: Sink['whenFull'];
+  /** Stands in reports. Default: `event log PATH`. */
+  readonly name?: string;
+  /** The line of an event, line feed included, in printable ASCII. Default: JSON. */
+  readonly encode?: (event: Event) => string;
+  /** When the log is moved aside for a new one; only for regular files. */
+  readonly rotate?: RotateRule;
   /** Told once for each run of failures that may pass (disk full), and when they end nothing more is said. */
   readonly onTrouble?: (error: GatewayError) => void;
 }
@@ -60,6 +67,9 @@ class FileSink implements Sink {
   readonly #closing = new AbortController();
   #file: LogFile;
   #checkedAt: number;
+  /** Of the file that is written to, and when it was opened. */
+  #bytes: number;
+  #openedAt: number;
   /** Lines not yet handed to the kernel; printable ASCII, so a code unit is a byte. */
   #text = '';
   #timer: NodeJS.Timeout | null = null;
@@ -68,19 +78,22 @@ class FileSink implements Sink {
   #broken: GatewayError | null = null;
 
   constructor(options: FileSinkOptions, file: LogFile) {
-    this.name = `event log ${options.path}`;
+    this.name = options.name ?? `event log ${options.path}`;
     this.whenFull = options.whenFull ?? 'block';
     this.#options = options;
     this.#file = file;
     this.#checkedAt = options.clock.monotonic();
+    this.#openedAt = this.#checkedAt;
+    this.#bytes = file.size;
     this.#text = file.midLine ? '\n' : '';
   }
 
   write(events: readonly Event[]): Promise<void> | void {
     if (this.#broken) throw this.#broken;
+    const { encode = encodeEvent } = this.#options;
     let urgent = false;
     for (const event of events) {
-      this.#text += encodeEvent(event);
+      this.#text += encode(event);
       urgent ||= isWeighty(event);
     }
     if (urgent || this.#text.length >= FLUSH_BYTES) return this.#flush();
@@ -115,6 +128,7 @@ class FileSink implements Sink {
   async #drain(): Promise<void> {
     while (this.#text !== '') {
       await this.#followRotation();
+      await this.#rotateIfDue();
       const bytes = Buffer.from(this.#text, 'latin1');
       this.#text = '';
       await this.#writeAll(bytes);
@@ -125,7 +139,9 @@ class FileSink implements Sink {
     let offset = 0;
     while (offset < bytes.length) {
       try {
-        offset += await this.#file.write(bytes, offset);
+        const taken = await this.#file.write(bytes, offset);
+        offset += taken;
+        this.#bytes += taken;
         this.failing = false;
       } catch (error) {
         await this.#outlast(error);
@@ -164,10 +180,34 @@ class FileSink implements Sink {
     if (now - this.#checkedAt < ROTATION_CHECK_MS) return;
     this.#checkedAt = now;
     if (!(await isRotated(this.#options.path, this.#file))) return;
+    await this.#reopen();
+  }
+
+  /** Moves a log that is large or old enough aside. One that is empty stays: there is nothing to keep of it. */
+  async #rotateIfDue(): Promise<void> {
+    const { rotate, path, clock, onTrouble } = this.#options;
+    if (rotate === undefined || this.#file.identity === null || this.#bytes === 0) return;
+    const old = rotate.ageMs !== null && clock.monotonic() - this.#openedAt >= rotate.ageMs;
+    if (!old && (rotate.bytes === null || this.#bytes < rotate.bytes)) return;
+    try {
+      await rotateAway(path, rotate.keep);
+      await this.#reopen();
+    } catch (error) {
+      // The log goes on where it is; after as much time or as many bytes again there is another attempt.
+      this.#openedAt = clock.monotonic();
+      this.#bytes = 1;
+      const message = `${this.name} cannot be rotated: ${errorCode(error)}`;
+      onTrouble?.(new GatewayError('EVENTS_FAILED', message, { cause: error }));
+    }
+  }
+
+  async #reopen(): Promise<void> {
     try {
       const file = await openLogFile(this.#options.path);
       await this.#file.close();
       this.#file = file;
+      this.#bytes = file.size;
+      this.#openedAt = this.#options.clock.monotonic();
       if (file.midLine) this.#text = `\n${this.#text}`;
     } catch (error) {
       // The old file still takes what comes; the next check tries again.

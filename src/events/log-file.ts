@@ -15,6 +15,8 @@ export interface LogFile {
   close(): Promise<void>;
   /** The last line in it was never finished: a line feed must come first. */
   readonly midLine: boolean;
+  /** Bytes in it when it was opened; 0 for what is no regular file. */
+  readonly size: number;
   /** What the path led to, if it may be rotated away; null for pipes, devices and descriptors. */
   readonly identity: { readonly device: number; readonly inode: number } | null;
 }
@@ -61,11 +63,16 @@ async function openPath(path: string): Promise<LogFile> {
   const handle = await open(path, APPEND | O_CREAT | O_NOFOLLOW, LOG_MODE);
   try {
     const stats = await handle.stat();
-    if (!stats.isFile()) return { ...viaHandle(handle), midLine: false, identity: null };
+    if (!stats.isFile()) return { ...viaHandle(handle), midLine: false, size: 0, identity: null };
     refuseForeign(stats, path);
     if ((stats.mode & 0o077) !== 0) await handle.chmod(LOG_MODE);
     const midLine = await endsMidLine(path, stats.size);
-    return { ...viaHandle(handle), midLine, identity: { device: stats.dev, inode: stats.ino } };
+    return {
+      ...viaHandle(handle),
+      midLine,
+      size: stats.size,
+      identity: { device: stats.dev, inode: stats.ino },
+    };
   } catch (error) {
     await handle.close();
     throw error;
@@ -78,9 +85,9 @@ async function openDescriptor(descriptor: number): Promise<LogFile> {
   // file cannot: two descriptions have two positions, and each would write over the other.
   if (stats.isFIFO() || stats.isCharacterDevice()) {
     const handle = await open(`/proc/self/fd/${descriptor}`, APPEND).catch(() => null);
-    if (handle !== null) return { ...viaHandle(handle), midLine: false, identity: null };
+    if (handle !== null) return { ...viaHandle(handle), midLine: false, size: 0, identity: null };
   }
-  return { ...viaDescriptor(descriptor), midLine: false, identity: null };
+  return { ...viaDescriptor(descriptor), midLine: false, size: 0, identity: null };
 }
 
 type Writer = Pick<LogFile, 'write' | 'close'>;
