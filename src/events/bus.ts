@@ -19,6 +19,17 @@ export interface EventCounts {
   readonly failures: number;
 }
 
+/** One sink as it stands. */
+export interface SinkState {
+  readonly name: string;
+  /** Events that wait for it. */
+  readonly queued: number;
+  /** Events that it never saw, or took and could not deliver. */
+  readonly dropped: number;
+  readonly failures: number;
+  readonly blocked: boolean;
+}
+
 export interface EventBus {
   readonly emit: Emit;
   /** Calls `listener` with every event from now on, soon after it was emitted; the result ends that. */
@@ -26,6 +37,8 @@ export interface EventBus {
   /** A sink that said `block` is full or failing: nothing more can be put on record there. */
   readonly blocked: boolean;
   readonly counts: EventCounts;
+  /** Of the sinks that were there from the beginning; listeners are not among them. */
+  readonly sinks: readonly SinkState[];
   /** Hands over what waits, then closes the sinks. Events emitted later are ignored. `signal` ends the waiting. */
   close(signal?: AbortSignal): Promise<void>;
 }
@@ -56,6 +69,7 @@ class Bus implements EventBus {
   readonly #trouble: (sink: string, error: unknown) => void;
   readonly #gate: FloodGate;
   readonly #feeders: Set<Feeder>;
+  readonly #lasting: readonly Feeder[];
   #seq = 0;
   #closed = false;
 
@@ -66,7 +80,8 @@ class Bus implements EventBus {
     this.#redact = redact;
     this.#trouble = onTrouble ?? (() => undefined);
     this.#gate = new FloodGate(refusalsPerSecond ?? REFUSALS_PER_SECOND);
-    this.#feeders = new Set(sinks.map(sink => this.#feed(sink)));
+    this.#lasting = sinks.map(sink => this.#feed(sink));
+    this.#feeders = new Set(this.#lasting);
   }
 
   readonly emit: Emit = body => {
@@ -105,6 +120,12 @@ class Bus implements EventBus {
       total.failures += feeder.failures;
     }
     return total;
+  }
+
+  get sinks(): readonly SinkState[] {
+    return this.#lasting.map(({ name, queued, dropped, failures, blocked }) => {
+      return { name, queued, dropped, failures, blocked };
+    });
   }
 
   async close(signal?: AbortSignal): Promise<void> {

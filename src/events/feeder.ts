@@ -6,6 +6,14 @@
 import type { Event } from './event.js';
 import { EventQueue, type Loss, type QueueLimits } from './queue.js';
 
+/** What a sink that delivers in its own time tells of what it took. */
+export interface SinkKeeper {
+  /** These events, taken before, will not be delivered. */
+  lost(events: readonly Event[], error: unknown): void;
+  /** A delivery succeeded: what was lost before can be told now. */
+  delivered(): void;
+}
+
 export interface Sink {
   /** Stands in `gateway.dropped` and in trouble reports. */
   readonly name: string;
@@ -20,6 +28,10 @@ export interface Sink {
   readonly failing?: boolean;
   /** Takes events in order; the next batch comes when the promise has settled. A rejection loses this batch. */
   write(events: readonly Event[]): Promise<void> | void;
+  /** Called once, before the first `write`. Whoever keeps it has settled an event when it says so, not by `write`. */
+  attach?(keeper: SinkKeeper): void;
+  /** Nobody waits any longer: a write that is pending ends soon, and so does any that still comes. */
+  giveUp?(): void;
   /**
    * Everything written is on its way when this resolves, or what can be once `signal` has fired: then a write may
    * still be pending, and ends soon with an error.
@@ -53,6 +65,22 @@ export class Feeder {
     this.#capacity = limits.events;
     this.#mark = mark;
     this.#onTrouble = onTrouble;
+    sink.attach?.({
+      lost: (events, error) => this.#fail(events, error),
+      delivered: () => {
+        this.#failing = false;
+        this.#markLoss();
+      },
+    });
+  }
+
+  get name(): string {
+    return this.#sink.name;
+  }
+
+  /** Events that wait for the sink. */
+  get queued(): number {
+    return this.#queue.length;
   }
 
   get dropped(): number {
@@ -71,6 +99,10 @@ export class Feeder {
 
   /** Comes while a write is still pending only if `signal` has fired. */
   async close(signal: AbortSignal | undefined): Promise<void> {
+    if (this.running !== null && this.#sink.giveUp !== undefined) {
+      this.#sink.giveUp();
+      await this.running;
+    }
     await this.#sink.close?.(signal);
   }
 
@@ -81,7 +113,7 @@ export class Feeder {
       const batch = this.#queue.take(BATCH_EVENTS);
       try {
         await this.#sink.write(batch);
-        this.#failing = false;
+        if (this.#sink.attach === undefined) this.#failing = false;
       } catch (error) {
         this.#fail(batch, error);
       }

@@ -1,7 +1,7 @@
 /**
  * Which events a reader wants: an expression of CEL, the Common Expression Language (https://cel.dev), compiled once.
  *
- * Pure. `event`, `network`, `exec` and `gateway` have the fields of the event log; what an event lacks is empty, so
+ * Pure. `event`, `network`, `exec`, `file` and `gateway` have the fields of the event log; what an event lacks is empty, so
  * that no expression fails on one. A refusal passes whatever the expression says, unless it speaks of `denied`.
  */
 import {
@@ -73,6 +73,7 @@ function passes(program: Program, event: Event, denied: boolean): boolean {
         event: new EventView(event),
         network: new NetworkView(event),
         exec: new ExecView(event),
+        file: new FileView(event),
         gateway: new GatewayView(event),
         denied,
       }) === true
@@ -214,6 +215,20 @@ class ExecView {
   }
 }
 
+class FileView {
+  readonly op: string;
+  readonly path: string;
+  readonly size: bigint;
+  readonly mode: bigint;
+
+  constructor({ file }: Event) {
+    this.op = file?.op ?? '';
+    this.path = file?.path ?? '';
+    this.size = BigInt(file?.size ?? 0);
+    this.mode = BigInt(file?.mode ?? 0);
+  }
+}
+
 class GatewayView {
   readonly message: string;
   readonly detail: readonly string[];
@@ -244,10 +259,15 @@ const ENVIRONMENT = new Environment({ limits: LIMITS })
     ctor: ExecView,
     fields: { command: 'list<string>', exit_code: 'int', duration_ms: 'double' },
   })
+  .registerType('File', {
+    ctor: FileView,
+    fields: { op: 'string', path: 'string', size: 'int', mode: 'int' },
+  })
   .registerType('Gateway', { ctor: GatewayView, fields: { message: 'string', detail: 'list<string>' } })
   .registerVariable('event', 'Event')
   .registerVariable('network', 'Network')
   .registerVariable('exec', 'Exec')
+  .registerVariable('file', 'File')
   .registerVariable('gateway', 'Gateway')
   .registerVariable('denied', 'bool');
 

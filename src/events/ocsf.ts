@@ -2,11 +2,11 @@
  * An event in the words of the Open Cybersecurity Schema Framework, 1.3 (https://schema.ocsf.io/1.3.0/).
  *
  * Pure. Requests are HTTP Activity (4002), look-ups DNS Activity (4003), every other traffic Network Activity (4001),
- * all with the Security Control profile; commands are Process Activity (1007), what the gateway says of itself is
+ * all with the Security Control profile; commands are Process Activity (1007), files File System Activity (1001), what the gateway says of itself is
  * Application Lifecycle (6002). What has no attribute there stands in `unmapped` under the name it has here.
  */
 import { cut, encodeAscii, URL_LIMIT } from './encode.js';
-import type { Event, ExecEvent, GatewayFact, NetworkEvent } from './event.js';
+import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
 
 export const OCSF_VERSION = '1.3.0';
 
@@ -29,9 +29,10 @@ export function encodeOcsf(event: Event, source: OcsfSource): string {
 }
 
 export function ocsfOf(event: Event, source: OcsfSource): OcsfRecord {
-  const { network, exec } = event;
+  const { network, exec, file } = event;
   if (network !== undefined) return record(event, source, networkPart(event, network));
   if (exec !== undefined) return record(event, source, processPart(event, exec));
+  if (file !== undefined) return record(event, source, filePart(event, file));
   return record(event, source, lifecyclePart(event, event.gateway ?? { message: event.type, detail: [] }));
 }
 
@@ -47,6 +48,7 @@ interface Part {
 }
 
 const CLASSES: ReadonlyMap<number, readonly [category: string, name: string]> = new Map([
+  [1001, ['System Activity', 'File System Activity']],
   [1007, ['System Activity', 'Process Activity']],
   [4001, ['Network Activity', 'Network Activity']],
   [4002, ['Network Activity', 'HTTP Activity']],
@@ -286,6 +288,29 @@ function processPart({ type, sandbox }: Event, { command, exit_code, duration_ms
       process: { name: cut(command[0] ?? ''), cmd_line: line },
       ...(ended && { duration: Math.round(duration_ms) }),
       ...(ended && exit_code !== null && { exit_code }),
+    },
+  };
+}
+
+const FILE_ACTIVITY = { create: 1, write: 3, remove: 4 } as const;
+
+function filePart({ type, sandbox }: Event, { op, path, size, mode }: FileEvent): Part {
+  return {
+    classUid: 1001,
+    activityId: FILE_ACTIVITY[op],
+    message: `${type}: ${cut(path)}`,
+    failed: false,
+    profiles: [],
+    fields: {
+      actor: { app_name: 'sallyport' },
+      device: { uid: sandbox ?? 'unknown', type_id: UNKNOWN },
+      file: {
+        name: cut(path.slice(path.lastIndexOf('/') + 1)),
+        path: cut(path),
+        type_id: UNKNOWN,
+        ...(size !== null && { size }),
+      },
+      ...(mode !== null && { unmapped: { mode } }),
     },
   };
 }

@@ -20,6 +20,12 @@ const FACT: EventBody = {
   gateway: { message: 'policy 2 is in force', detail: ['a warning'] },
 };
 
+const FILE: EventBody = {
+  type: 'file.changed',
+  sandbox: 'sb1',
+  file: { op: 'write', path: '/workspace/a', size: 7, mode: 0o644 },
+};
+
 const passing: readonly (readonly [string, EventBody, boolean])[] = [
   ['network.host == "allowed.test"', allowedBody(), true],
   ['network.host == "other.test"', allowedBody(), false],
@@ -33,6 +39,7 @@ const passing: readonly (readonly [string, EventBody, boolean])[] = [
   ['event.seq == 7 && event.timestamp > 1.6e12', allowedBody(), true],
   ['exec.exit_code != 0 && exec.command[0] == "npm"', EXEC, true],
   ['gateway.message.contains("in force") && "a warning" in gateway.detail', FACT, true],
+  ['file.path.startsWith("/workspace/") && file.size == 7', FILE, true],
   ['network.host == "" && event.sandbox == ""', FACT, true],
   ['false', FACT, false],
   // A refusal is not filtered away by an expression that does not speak of it.
@@ -72,9 +79,9 @@ test.each(faults)('compileFilter refuses %j and says where', (expression, column
 });
 
 test('a filter knows every field that an event has, and reads it from any event', () => {
-  const { network, exec, gateway } = eventSchema.shape;
+  const { network, exec, file, gateway } = eventSchema.shape;
   const { timings } = network.unwrap().shape;
-  const parts = { network, 'network.timings': timings, exec, gateway };
+  const parts = { network, 'network.timings': timings, exec, file, gateway };
   const fields = Object.entries(parts)
     .flatMap(([part, schema]) => Object.keys(schema.unwrap().shape).map(field => `${part}.${field}`))
     .filter(field => field !== 'network.timings');

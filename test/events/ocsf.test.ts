@@ -100,6 +100,15 @@ const classes = z.discriminatedUnion('class_uid', [
   }),
   z.strictObject({
     ...base,
+    class_uid: z.literal(1001),
+    category_uid: z.literal(1),
+    type_uid: z.int().min(100_101).max(100_104),
+    actor: z.strictObject({ app_name: z.string() }),
+    device: z.strictObject({ uid: z.string(), type_id: z.int() }),
+    file: z.strictObject({ name: z.string(), path: z.string(), type_id: z.int(), size: z.int().optional() }),
+  }),
+  z.strictObject({
+    ...base,
     class_uid: z.literal(1007),
     category_uid: z.literal(1),
     type_uid: z.int().min(100_701).max(100_702),
@@ -159,6 +168,17 @@ const bodies: Readonly<Record<string, EventBody>> = {
   },
   done: { type: 'exec.done', sandbox: 'sb1', exec: { command: ['sh'], exit_code: 2, duration_ms: 10.4 } },
   killed: { type: 'exec.done', sandbox: 'sb1', exec: { command: [], exit_code: null, duration_ms: 10 } },
+  'file written': {
+    type: 'file.changed',
+    sandbox: 'sb1',
+    file: { op: 'write', path: '/workspace/a', size: 7, mode: 0o644 },
+  },
+  'file removed': {
+    type: 'file.removed',
+    sandbox: 'sb1',
+    file: { op: 'remove', path: 'a', size: null, mode: null },
+  },
+  'TLS done': { type: 'tls.done', sandbox: 'sb1', network: flow({ layer: 'tls' }) },
   'gateway started': { type: 'gateway.started', sandbox: null, gateway: fact },
   'gateway closed': { type: 'gateway.closed', sandbox: null, gateway: fact },
   'policy refused': { type: 'policy.refused', sandbox: null, gateway: fact },
