@@ -8,7 +8,8 @@ const SHELLS = new RegExp(
   `^(${[
     'core/clock',
     'policy/load',
-    'events/(file-sink|lines|log-file)',
+    'events/(file-sink|lines|log-file|rotate)',
+    'sinks/(credentials|delivery|load|open|webhook)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|task-time|thread|worker)',
@@ -25,7 +26,7 @@ const SHELLS = new RegExp(
     'proxy/websocket/guarded',
     'proxy/upstream/(dial|h2-client|h2-stream|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
-    'cli/(demo|doctor|io|main|paths|program|run|script|secrets|setup)',
+    'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|version)',
   ].join('|')})\\.c?ts$`,
 );
 
@@ -34,6 +35,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['core', []],
   ['policy', ['core']],
   ['events', ['core', 'policy']],
+  ['sinks', ['core', 'policy', 'events']],
   ['secrets', ['core']],
   ['script', ['core', 'policy']],
   ['dns', ['core', 'policy']],
@@ -41,8 +43,11 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['vm', ['core', 'net']],
   ['proxy', ['core', 'policy', 'secrets', 'dns', 'net', 'events']],
   ['gateway', ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events']],
-  ['api', ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'gateway']],
-  ['cli', ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'gateway', 'api']],
+  ['api', ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'sinks', 'gateway']],
+  [
+    'cli',
+    ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'sinks', 'gateway', 'api'],
+  ],
 ]);
 
 /** Modules that reach outside, whatever is imported from them. */

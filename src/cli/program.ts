@@ -1,10 +1,8 @@
 /** The command line: flags to functions, and nothing else. Each command's code is loaded when it is asked for. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { packageRoot } from '../policy/load.js';
 import { addEventCommands } from './event-commands.js';
 import type { Io } from './io.js';
+import { version } from './version.js';
 
 /** For a flag that may be given many times; absent, it is undefined. */
 const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
@@ -78,6 +76,8 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--upstream-ca <file>', 'PEM roots to trust beside the system’s, for upstreams', collect)
     .option('--script <file>', 'a policy script (.js or .ts) that is asked after the rules')
     .option('--event-log <file>', 'write every event as a JSON line; - is standard output')
+    .option('--events <file>', 'sinks for events: webhooks, rotated files and others, each with its filter')
+    .option('--event-sink <url>', 'one more sink, by its URL; may be repeated', collect)
     .option('--quiet', 'no line for each refusal, no summary', false)
     .option('--workdir <dir>', 'writable, and where the command starts (default: the current folder)')
     .option('--bind <path[:path]>', 'a file or folder that the command may write', collect)
@@ -189,9 +189,4 @@ function addMachineCommands(sallyport: Command, io: Io, exit: (code: number) => 
       const { runSetup } = await import('./setup.js');
       exit(await runSetup(flags, io));
     });
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
-  return (manifest as { version: string }).version;
 }

@@ -16,8 +16,9 @@ import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, EXIT_STOPPED, type Io } from './io.js';
 import { statePaths } from './paths.js';
+import { type OpenedSinks, openFlaggedSinks, type SinkFlags } from './sinks.js';
 
-export interface RunFlags extends PolicyFlags {
+export interface RunFlags extends PolicyFlags, SinkFlags {
   readonly policy?: readonly string[];
   readonly upstreamCa?: readonly string[];
   readonly eventLog?: string;
@@ -45,25 +46,28 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 /** Runs `argv` to its end; resolves to the exit code of this process. */
 export async function runRun(flags: RunFlags, argv: readonly [string, ...string[]], io: Io): Promise<number> {
   let gateway: Gateway | null = null;
+  let opened: OpenedSinks | null = null;
   const narrator = createNarrator({ colour: io.colour });
   try {
     const { layers, literals } = await policyLayers(flags);
     const paths = statePaths(process.env);
-    const sinks: Sink[] = flags.eventLog === undefined ? [] : [await eventLog(flags.eventLog, io)];
+    opened = await openFlaggedSinks(flags, workdirOf(flags), io);
+    const log: Sink[] = flags.eventLog === undefined ? [] : [await eventLog(flags.eventLog, io)];
     gateway = await createGateway({
       layers,
       literals,
       ca: Ca.open({ dir: paths.ca }),
       ...ledgerFor(layers, paths.placeholders),
       upstreamCa: flags.upstreamCa ?? [],
-      sinks,
+      sinks: [...log, ...opened.sinks],
     });
     gateway.events.subscribe(event => {
       const line = narrator.line(event);
       if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
     });
     const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
-    const code = await runCommand(sandbox, flags, argv, [...paths.hidden, ...ownFiles(flags)]);
+    const hide = [...paths.hidden, ...ownFiles(flags), ...opened.hidden];
+    const code = await runCommand(sandbox, flags, argv, { hide, kept: opened.variables });
     if (sandbox.stopped === null) return code;
     io.stderr(`sallyport: stopped the sandbox: ${sandbox.stopped}\n`);
     return EXIT_STOPPED;
@@ -71,6 +75,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     io.stderr(`sallyport: ${explain(error)}\n`);
     return exitCodeOf(error);
   } finally {
+    if (gateway === null) await opened?.close();
     await gateway?.close();
     const summary = narrator.summary();
     if (summary !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${summary}\n`);
@@ -114,12 +119,12 @@ async function runCommand(
   sandbox: Sandbox,
   flags: RunFlags,
   argv: readonly [string, ...string[]],
-  hide: readonly string[],
+  { hide, kept }: { readonly hide: readonly string[]; readonly kept: readonly string[] },
 ): Promise<number> {
-  const workdir = resolve(flags.workdir ?? process.cwd());
+  const workdir = workdirOf(flags);
   const command = await sandbox.run({
     argv,
-    env: environmentOf(flags, process.env),
+    env: environmentOf(flags, without(process.env, kept)),
     workdir,
     binds: [
       ...(flags.roBind ?? []).map(text => parseBind(text, false)),
@@ -138,6 +143,17 @@ async function runCommand(
   } finally {
     stop();
   }
+}
+
+function workdirOf({ workdir }: RunFlags): string {
+  return resolve(workdir ?? process.cwd());
+}
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** What is the gateway's alone, the sandbox never has: not even where it is asked for by name. */
+function without(env: Variables, kept: readonly string[]): Variables {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !kept.includes(name)));
 }
 
 /** Signals reach the command, not us: it decides what an interrupt means, and we end when it has. */
@@ -173,10 +189,7 @@ const ALWAYS: ReadonlySet<string> = new Set([
   'TZ',
 ]);
 
-function environmentOf(
-  { env, clearEnv }: RunFlags,
-  own: Readonly<Record<string, string | undefined>>,
-): Record<string, string | undefined> {
+function environmentOf({ env, clearEnv }: RunFlags, own: Variables): Record<string, string | undefined> {
   const base = Object.entries(own).filter(
     ([name]) => !clearEnv || ALWAYS.has(name) || name.startsWith('LC_'),
   );

@@ -6,25 +6,38 @@ import type { ValuePath, YamlText } from './yaml.js';
 
 type Issue = z.core.$ZodIssue;
 
-/** Every issue with its path and, where the text is known, its line. */
-export function schemaProblems(issues: readonly Issue[], root: unknown, text?: YamlText): readonly Problem[] {
+/** What issues are told by: the value that has them, its text where there is one, the schema that has all keys. */
+interface Reading {
+  readonly root: unknown;
+  readonly text: YamlText | undefined;
+  readonly vocabulary: () => object;
+}
+
+/** Every issue with its path and, where the text is known, its line. `vocabulary`: the JSON Schema, for guesses. */
+export function schemaProblems(
+  issues: readonly Issue[],
+  root: unknown,
+  text?: YamlText,
+  vocabulary: () => object = policyJsonSchema,
+): readonly Problem[] {
   const listed = issues.slice(0, MAX_LISTED);
   const problems = listed
-    .flatMap(issue => flatten(issue, [], root, text))
+    .flatMap(issue => flatten(issue, [], { root, text, vocabulary }))
     .sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
   return withRest(problems, issues.length - listed.length);
 }
 
-function flatten(issue: Issue, above: ValuePath, root: unknown, text?: YamlText): Problem[] {
+function flatten(issue: Issue, above: ValuePath, reading: Reading): Problem[] {
+  const { root, text } = reading;
   const path = [...above, ...issue.path.filter(part => typeof part !== 'symbol')];
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.slice(0, MAX_LISTED).map(key => {
-        const guess = issue.keys.length > MAX_GUESSES ? '' : similarKey(key, path);
+        const guess = issue.keys.length > MAX_GUESSES ? '' : similarKey(key, path, reading.vocabulary);
         return problem([...path, key], `unknown key${guess}`, text?.lineOf(path, key));
       });
     case 'invalid_union':
-      return unionProblems(issue.errors, path, root, text);
+      return unionProblems(issue, path, reading);
     case 'invalid_key':
       // The key is the last part of the path: the message says what is wrong with it.
       return issue.issues.map(inner =>
@@ -53,17 +66,23 @@ function flatten(issue: Issue, above: ValuePath, root: unknown, text?: YamlText)
 
 /** An entry may be text or a mapping: the problems are those of the branch whose type fits. */
 function unionProblems(
-  branches: readonly (readonly Issue[])[],
+  issue: Extract<Issue, { readonly code: 'invalid_union' }>,
   path: ValuePath,
-  root: unknown,
-  text?: YamlText,
+  reading: Reading,
 ): Problem[] {
+  const { root, text } = reading;
+  const branches: readonly (readonly Issue[])[] = issue.errors;
+  // The key that tells the branches apart names none of them.
+  if (branches.length === 0 && 'options' in issue && Array.isArray(issue.options)) {
+    const options = issue.options.map(option => quoted(String(option))).join(' or ');
+    return [problem(path, `expected ${options}`, text?.lineOf(path))];
+  }
   const fitting = branches.find(
-    issues => !issues.some(issue => issue.code === 'invalid_type' && issue.path.length === 0),
+    issues => !issues.some(inner => inner.code === 'invalid_type' && inner.path.length === 0),
   );
-  if (fitting !== undefined) return fitting.flatMap(issue => flatten(issue, path, root, text));
+  if (fitting !== undefined) return fitting.flatMap(inner => flatten(inner, path, reading));
   const expected = branches.flatMap(issues =>
-    issues.flatMap(issue => (issue.code === 'invalid_type' ? [article(issue.expected)] : [])),
+    issues.flatMap(inner => (inner.code === 'invalid_type' ? [article(inner.expected)] : [])),
   );
   return [
     problem(
@@ -143,9 +162,9 @@ function knownKeys(schema: unknown): readonly string[] {
 const MAX_GUESSES = 20;
 
 /** The known key that differs least, if it is near. */
-function similarKey(key: string, path: ValuePath): string {
+function similarKey(key: string, path: ValuePath, vocabulary: () => object): string {
   if (key.length > 40) return '';
-  const near = [...new Set(knownKeys(policyJsonSchema()))]
+  const near = [...new Set(knownKeys(vocabulary()))]
     .map(known => ({ known, distance: distance(key.toLowerCase(), known) }))
     .sort((a, b) => a.distance - b.distance)[0];
   const limit = path.length === 0 ? 3 : 2;

@@ -1,0 +1,32 @@
+/** The sinks' own credentials, from a variable or a file. A shell: files. */
+import { readFile, stat } from 'node:fs/promises';
+import { errorCode } from '../core/errors.js';
+import { err, ok, type Result } from '../core/result.js';
+import type { CredentialInput } from './schema.js';
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+const MAX_BYTES = 64 * 1024;
+
+/** The value, or why there is none; the reason never holds it. */
+export async function readCredential(
+  { env, file }: CredentialInput,
+  variables: Variables,
+): Promise<Result<string, string>> {
+  if (env !== undefined) return usable(variables[env] ?? '', `the variable ${env}`);
+  const path = file ?? '';
+  try {
+    const { mode, size } = await stat(path);
+    if (size > MAX_BYTES) return err(`the file ${path} is too large for a credential`);
+    if ((mode & 0o077) !== 0) return err(`the file ${path} can be read by others: chmod 600 it`);
+    return usable((await readFile(path, 'utf8')).replace(/\r?\n$/, ''), `the file ${path}`);
+  } catch (error) {
+    return err(`the file ${path} cannot be read (${errorCode(error)})`);
+  }
+}
+
+/** It will stand in a header or a handshake. */
+function usable(value: string, where: string): Result<string, string> {
+  if (value === '') return err(`${where} holds nothing`);
+  return /^[\x20-\x7e]+$/.test(value) ? ok(value) : err(`${where} is not one line of printable ASCII`);
+}

@@ -1,0 +1,20 @@
+/** The forms in which a sink may tell an event. Pure. */
+import { encodeEvent } from '../events/encode.js';
+import type { Event } from '../events/event.js';
+import { encodeOcsf } from '../events/ocsf.js';
+
+export type Format = 'json' | 'ocsf';
+
+export interface FormatFacts {
+  readonly version: string;
+  readonly idOf: (event: Event) => string;
+}
+
+/** The line of an event, line feed included. */
+export function encoderOf(
+  format: Format | undefined,
+  { version, idOf }: FormatFacts,
+): (event: Event) => string {
+  if (format !== 'ocsf') return encodeEvent;
+  return event => encodeOcsf(event, { id: idOf(event), version });
+}

@@ -1,0 +1,23 @@
+/**
+ * `--event-sink URL`: a sink with everything but its target at its default. Pure.
+ *
+ * Whatever needs more than a target (credentials, a filter, other limits) is a sink of the file.
+ */
+import { err, ok, type Result } from '../core/result.js';
+import { quoted } from '../policy/problem.js';
+
+/** The entry of `sinks:` that `text` stands for; its problems are found where those of the file are. */
+export function sinkOfUrl(text: string): Result<object, string> {
+  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1];
+  switch (scheme) {
+    case 'https':
+    case 'http':
+      return ok({ type: 'webhook', url: text });
+    case 'file':
+      return ok({ type: 'file', path: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') });
+    default:
+      return err(`${quoted(text)} is none of ${FORMS}`);
+  }
+}
+
+const FORMS = 'https://… and file:PATH';
