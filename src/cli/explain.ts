@@ -76,7 +76,9 @@ function parseJourney({ subject: target, method = 'GET', resolvesTo }: ExplainAr
 
 function report(target: string, journey: Journey, steps: readonly Step[]): string {
   const refused = steps.find(step => !step.verdict.allow);
-  const lines = [`${refused === undefined ? 'allowed' : 'refused'}: ${target}`, ...steps.map(stepLine)];
+  const shadowed = steps.find(({ verdict }) => verdict.allow && verdict.wouldDeny !== undefined);
+  const passes = shadowed === undefined ? 'allowed' : 'allowed by mode shadow, refused once it is enforced';
+  const lines = [`${refused === undefined ? passes : 'refused'}: ${target}`, ...steps.map(stepLine)];
   if (refused !== undefined && !refused.verdict.allow) {
     lines.push(`  ${refused.verdict.hint}`);
   } else {
@@ -102,11 +104,16 @@ function passage(steps: readonly Step[]): string {
 }
 
 function stepLine({ question, verdict }: Step): string {
-  const ruled = verdict.allow
-    ? `allow   ${verdict.rule}${verdict.via === 'tunnel' ? ' (tunnel)' : ''}`
-    : `refuse  ${verdict.reason}`;
-  const by = !verdict.allow && verdict.rule !== null ? ` by ${verdict.rule}` : '';
+  const tunnel = verdict.allow && verdict.via === 'tunnel' ? ' (tunnel)' : '';
+  const ruled = verdict.allow ? `allow   ${verdict.rule}${tunnel}` : `refuse  ${verdict.reason}`;
+  const by = !verdict.allow && verdict.rule !== null ? ` by ${verdict.rule}` : shadowText(verdict);
   return `  ${question.ask.padEnd(8)}${questionText(question)}  →  ${ruled}${by}`;
+}
+
+function shadowText(verdict: Step['verdict']): string {
+  if (!verdict.allow || verdict.wouldDeny === undefined) return '';
+  const { reason, rule } = verdict.wouldDeny;
+  return `, would be refused: ${reason}${rule === null ? '' : ` by ${rule}`}`;
 }
 
 function plainStep({ question, verdict }: Step): object {

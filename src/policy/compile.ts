@@ -70,11 +70,11 @@ export function compile(
     secrets,
     secretScopes: createNameIndex(secrets.flatMap(secretScopes)),
     ports:
-      mode === 'allow_all'
+      mode !== 'block_all'
         ? 'any'
         : mergedPorts([...allow.names, ...allow.addresses, ...allowCidr].map(([, rule]) => rule)),
     examples: layers.flatMap(layer => layer.examples),
-    warnings: warnings(layers),
+    warnings: warnings(layers, mode),
   };
   const dead = deadSecrets(policy);
   return dead.length > 0 ? err(dead) : ok(Object.freeze(policy));

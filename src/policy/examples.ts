@@ -1,6 +1,7 @@
 /** The examples beside a policy, run: each is a question whose verdict the operator wrote down. Pure. */
 import { type IpAddress, parseAddress } from '../core/address.js';
 import type { Example, Policy } from './policy.js';
+import { enforced } from './shadow.js';
 import { type Step, walk } from './walk.js';
 
 export interface ExampleOutcome {
@@ -11,9 +12,13 @@ export interface ExampleOutcome {
   readonly seen: string;
 }
 
-/** A name whose example does not say what it resolves to is taken to have a public address. */
+/**
+ * A name whose example does not say what it resolves to is taken to have a public address. With `mode: shadow` they
+ * are about what the rules say, as they will be enforced.
+ */
 export function runExamples(policy: Policy): readonly ExampleOutcome[] {
-  return policy.examples.map(example => runExample(policy, example));
+  const ruled = enforced(policy);
+  return policy.examples.map(example => runExample(ruled, example));
 }
 
 function runExample(policy: Policy, example: Example): ExampleOutcome {

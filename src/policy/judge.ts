@@ -2,12 +2,14 @@
  * Deny rules, allow rules, `mode`: the part of the judgement that is the same for names and for addresses.
  *
  * Pure. The rules come as scopes, the narrowest pattern first; every deny rule is read before any allow rule.
+ * `mode: shadow` is judged as `block_all`, and passes what the rules refuse with a note of it (`shadow.ts`).
  */
 import { denied } from './deny.js';
 import { canonicalPath, matchesPath } from './path.js';
 import type { CompiledRule, PolicyMode } from './policy.js';
 import type { Allow, Deny, Verdict } from './question.js';
 import type { Scope } from './scope.js';
+import { passedInShadow } from './shadow.js';
 
 /** Asks whether some port may be allowed. */
 export const ANY_PORT = 0;
@@ -29,6 +31,43 @@ export type Counting = 'all' | 'named' | 'lifting';
 /** Null: nothing that counts allows it, and `counting` left something out. */
 export function judge(
   mode: PolicyMode,
+  deny: Scope<CompiledRule> | null,
+  allow: Scope<CompiledRule> | null,
+  ask: Ask,
+  counting: Counting,
+  subject: string,
+): Verdict | null {
+  if (mode !== 'shadow') return judgeRules(mode, deny, allow, ask, counting, subject);
+  const verdict = judgeRules('block_all', deny, allow, ask, counting, subject);
+  if (verdict === null || verdict.allow) return verdict;
+  if (counting !== 'all' && !isOpened(verdict, allow, ask, counting)) return verdict;
+  const unread = !hasReaders(deny) && !hasReaders(allow) && (ask.whole === true || !isWebPort(ask.port));
+  return passedInShadow(verdict, unread);
+}
+
+/**
+ * Whether a rule opens this local name or private address at all, on this port: then only its methods or paths said
+ * no. A deny rule for what is closed by default is no opening.
+ */
+function isOpened(
+  { reason }: Deny,
+  allow: Scope<CompiledRule> | null,
+  ask: Ask,
+  counting: Counting,
+): boolean {
+  return reason !== 'deny-rule' && findAllowing(allow, { ...ask, request: null }, counting).rule !== null;
+}
+
+/** Whether some rule for the host needs its requests to be read. */
+function hasReaders(scopes: Scope<CompiledRule> | null): boolean {
+  for (let scope = scopes; scope !== null; scope = scope.outer) {
+    if (scope.rules.some(({ methods, paths }) => methods !== null || paths !== null)) return true;
+  }
+  return false;
+}
+
+function judgeRules(
+  mode: Exclude<PolicyMode, 'shadow'>,
   deny: Scope<CompiledRule> | null,
   allow: Scope<CompiledRule> | null,
   ask: Ask,

@@ -17,7 +17,8 @@ import type { SecretSpec } from './secret-spec.js';
 
 export type { SecretSpec, ValueSource } from './secret-spec.js';
 
-export type PolicyMode = 'block_all' | 'allow_all';
+/** `shadow`: judged as `block_all`; what the rules refuse is noted, and passes. */
+export type PolicyMode = 'block_all' | 'allow_all' | 'shadow';
 export type Protocol = 'tcp' | 'udp' | 'any';
 
 export interface PortRange {

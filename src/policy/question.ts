@@ -47,7 +47,12 @@ export interface Allow {
   readonly secrets: readonly string[];
   /** How much of a content the rule lets the policy script see, in bytes; absent: nothing. For `request` only. */
   readonly scriptBodyBytes?: number;
+  /** With `mode: shadow`, what the rules would have answered; absent: they allow it. */
+  readonly wouldDeny?: WouldDeny;
 }
+
+/** The refusal that was not made. */
+export type WouldDeny = Pick<Deny, 'rule' | 'reason' | 'hint'>;
 
 export interface Deny {
   readonly allow: false;

@@ -215,9 +215,11 @@ const script = z.strictObject({
 export const policySchema = z.strictObject({
   version: z.literal(1).optional(),
   mode: z
-    .enum(['block_all', 'allow_all'])
+    .enum(['block_all', 'allow_all', 'shadow'])
     .optional()
-    .describe('what happens to what no rule names; default block_all'),
+    .describe(
+      'what happens to what no rule names; default block_all. shadow: rules refuse nothing, and say what they would',
+    ),
   allow_domain: domainEntries,
   deny_domain: domainEntries,
   allow_cidr: cidrEntries,

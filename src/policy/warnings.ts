@@ -2,10 +2,10 @@
 
 import { addressFromBytes } from '../core/address.js';
 import { patternText } from './pattern.js';
-import type { CidrRule, DomainRule, PolicyDocument } from './policy.js';
+import type { CidrRule, DomainRule, PolicyDocument, PolicyMode } from './policy.js';
 import { classifyAddress, isPrivateBlock } from './special.js';
 
-export function warnings(layers: readonly PolicyDocument[]): readonly string[] {
+export function warnings(layers: readonly PolicyDocument[], mode: PolicyMode): readonly string[] {
   const allow = layers.flatMap(layer => layer.allowDomain);
   const rules = layers.flatMap(layer => [
     ...layer.allowDomain,
@@ -14,6 +14,7 @@ export function warnings(layers: readonly PolicyDocument[]): readonly string[] {
     ...layer.denyCidr,
   ]);
   return [
+    ...(mode === 'shadow' ? [SHADOW_WARNING] : []),
     ...allow
       .filter(isShared)
       .map(({ label, host }) => `${label}: anybody can have a name under ${patternText(host)}`),
@@ -30,6 +31,10 @@ export function warnings(layers: readonly PolicyDocument[]): readonly string[] {
       .map(({ source }) => `${source}: allow_metadata opens the cloud's metadata service`),
   ];
 }
+
+/** Said at the start of every run, too. */
+export const SHADOW_WARNING =
+  'mode: shadow enforces no rule: what the rules refuse passes, and its events say would_deny';
 
 function* secretsOverHttp({ secrets }: PolicyDocument): Generator<string> {
   for (const { label, allowHttp } of secrets) {

@@ -19,7 +19,7 @@ test.each([
     'dns:\n  server: []',
     `p.yaml:2: dns.server: unknown key; did you mean 'servers'?`,
   ],
-  ['a wrong mode', 'mode: allow', `p.yaml:1: mode: expected 'block_all' or 'allow_all'`],
+  ['a wrong mode', 'mode: allow', `p.yaml:1: mode: expected 'block_all' or 'allow_all' or 'shadow'`],
   ['a wrong version', 'version: 2', `p.yaml:1: version: expected '1'`],
   ['a list for a mapping', 'dns: []', 'p.yaml:1: dns: expected a mapping, found a list'],
   [
@@ -274,7 +274,7 @@ secrets:
 test('documentFrom takes a plain value and names its problems without lines', () => {
   expect(documentFrom({ mode: 'open' }, 'options')).toEqual({
     ok: false,
-    error: [{ path: 'mode', message: `expected 'block_all' or 'allow_all'` }],
+    error: [{ path: 'mode', message: `expected 'block_all' or 'allow_all' or 'shadow'` }],
   });
 });
 
