@@ -11,6 +11,7 @@ import { flagsLayer, type PolicyFlags } from '../policy/flags.js';
 import { loadPolicy } from '../policy/load.js';
 import type { PolicyDocument } from '../policy/policy.js';
 import { configInvalid } from '../policy/problem.js';
+import { SHADOW_WARNING } from '../policy/warnings.js';
 import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
@@ -65,6 +66,8 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       const line = narrator.line(event);
       if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
     });
+    // Whatever is quiet: a run that enforces no rule must not look like one that does.
+    if (gateway.policy.mode === 'shadow') io.stderr(`sallyport: WARNING: ${SHADOW_WARNING}\n`);
     const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
     const hide = [...paths.hidden, ...ownFiles(flags), ...opened.hidden];
     const code = await runCommand(sandbox, flags, argv, { hide, kept: opened.variables });

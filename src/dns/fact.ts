@@ -44,6 +44,7 @@ export interface DnsFact {
     readonly protocol: 'dns/udp' | 'dns/tcp';
     readonly secrets: readonly string[];
     readonly generation: number;
+    readonly would_deny?: DenyReason;
   };
 }
 
@@ -61,6 +62,7 @@ export interface FactParts {
   readonly reason: DnsReason | null;
   readonly hint: string;
   readonly rule: string | null;
+  readonly would_deny?: DenyReason;
   readonly secrets: readonly string[];
 }
 
@@ -91,6 +93,7 @@ export function dnsFact(parts: FactParts): DnsFact {
       protocol: `dns/${parts.transport}`,
       secrets: parts.secrets,
       generation: parts.generation,
+      ...(parts.would_deny !== undefined && { would_deny: parts.would_deny }),
     },
   };
 }

@@ -10,6 +10,7 @@ import type { Hostname } from '../core/host.js';
 import type { Hook, Permission, ResolveFacts } from '../policy/hooks.js';
 import type { DnsSettings } from '../policy/policy.js';
 import type { Question, Verdict } from '../policy/question.js';
+import type { Ruled } from '../policy/shadow.js';
 import { type AdmissionOptions, createAdmission, ROOM_LIMITS, type RoomLimits } from './admission.js';
 import { type DnsFact, dnsFact } from './fact.js';
 import { type Found, forwardAddresses } from './forward.js';
@@ -105,7 +106,7 @@ interface Inside extends DnsRoomOptions {
 }
 
 /** An answer, and its part of the event. */
-interface Settled extends Pick<Refusal, 'hint' | 'rule' | 'secrets'> {
+interface Settled extends Pick<Refusal, 'hint' | 'secrets'>, Ruled {
   readonly packet: Uint8Array | null;
   readonly type: DnsFact['type'];
   readonly reason: Refusal['reason'] | null;
@@ -123,7 +124,8 @@ async function settle(
   if (found.kind === 'refusal') return settleRuling(query, { ...found, rule: ruling.rule }, transport);
   const answers = found.addresses.map(address => ({ kind: 'address', address }) as const);
   const packet = emitReply(query, { rcode: found.rcode, answers, ttlSeconds: found.ttlSeconds }, transport);
-  return { packet, type: 'dns.answered', reason: found.reason, hint: '', rule: ruling.rule, secrets: [] };
+  const facts = { type: 'dns.answered', reason: found.reason, hint: '', secrets: [] } as const;
+  return { packet, ...facts, ...ruled(ruling) };
 }
 
 /** A rule's yes is the policy script's to narrow. */
@@ -149,13 +151,17 @@ async function find(name: Hostname, family: 4 | 6, signal: AbortSignal, inside: 
   return { kind: 'found', rcode: RCODE.noError, addresses, ttlSeconds: SYNTHETIC_TTL_SECONDS, reason: null };
 }
 
+function ruled({ rule, would_deny }: Ruled): Ruled {
+  return would_deny === undefined ? { rule } : { rule, would_deny };
+}
+
 type Final = Exclude<Ruling, { readonly kind: 'address' }>;
 
 function settleRuling(query: Query, ruling: Final, transport: Transport): Settled {
   if (ruling.kind === 'reply') {
     const reply = { rcode: RCODE.noError, answers: ruling.answers, ttlSeconds: REPLY_TTL_SECONDS };
     const packet = emitReply(query, reply, transport);
-    return { packet, type: 'dns.answered', reason: null, hint: '', rule: ruling.rule, secrets: [] };
+    return { packet, type: 'dns.answered', reason: null, hint: '', secrets: [], ...ruled(ruling) };
   }
   const { rcode, reason, hint, rule, secrets } = ruling;
   const error = { code: EDE_BLOCKED, text: reason };

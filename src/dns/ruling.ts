@@ -7,6 +7,7 @@
 import { addressFromBytes, type IpAddress, parseAddress } from '../core/address.js';
 import type { Hostname } from '../core/host.js';
 import type { Question, Verdict } from '../policy/question.js';
+import { type Ruled, ruledBy } from '../policy/shadow.js';
 import type { DnsReason } from './fact.js';
 import { type Query, RCODE, type Rcode, TYPE } from './message.js';
 import { SYNTHETIC_TTL_SECONDS } from './names.js';
@@ -15,9 +16,9 @@ import type { Data } from './reply.js';
 export type Ruling =
   | Refusal
   /** To be answered as it stands. */
-  | { readonly kind: 'reply'; readonly answers: readonly Data[]; readonly rule: string | null }
+  | ({ readonly kind: 'reply'; readonly answers: readonly Data[] } & Ruled)
   /** An address of this family is to be found for the name. */
-  | { readonly kind: 'address'; readonly name: Hostname; readonly family: 4 | 6; readonly rule: string };
+  | ({ readonly kind: 'address'; readonly name: Hostname; readonly family: 4 | 6 } & Ruled);
 
 export interface Refusal {
   readonly kind: 'refusal';
@@ -64,9 +65,9 @@ export function ruleOn(query: Query, inputs: RulingInputs): Ruling {
 
   const verdict = inputs.decide({ ask: 'resolve', name });
   if (!verdict.allow) return { ...refusal(RCODE.nxDomain, verdict.reason, verdict.hint), rule: verdict.rule };
-  if (type === TYPE.a) return { kind: 'address', name, family: 4, rule: verdict.rule };
-  if (type === TYPE.aaaa && inputs.ipv6) return { kind: 'address', name, family: 6, rule: verdict.rule };
-  return { kind: 'reply', answers: [], rule: verdict.rule };
+  if (type === TYPE.a) return { kind: 'address', name, family: 4, ...ruledBy(verdict) };
+  if (type === TYPE.aaaa && inputs.ipv6) return { kind: 'address', name, family: 6, ...ruledBy(verdict) };
+  return { kind: 'reply', answers: [], ...ruledBy(verdict) };
 }
 
 export function refusal(rcode: Rcode, reason: DnsReason, hint: string): Refusal {

@@ -4,6 +4,7 @@
  * Pure: the caller prints. A refusal that repeats is counted, not printed again, so that a program in a loop does not
  * bury the line that explains it. Text of strangers is shown as printable ASCII.
  */
+import { SHADOW_WARNING } from '../policy/warnings.js';
 import { printable } from './encode.js';
 import type { Event, NetworkEvent } from './event.js';
 
@@ -31,6 +32,8 @@ interface Tally {
   requests: number;
   refused: number;
   failed: number;
+  /** Passed by `mode: shadow`. */
+  shadowed: number;
   readonly refusedByHost: Map<string, number>;
   /** The last look-up that was refused, as `host type`: a client asks for A and AAAA of one name. */
   lastLookUp: string;
@@ -38,7 +41,14 @@ interface Tally {
 
 export function createNarrator({ colour }: NarratorOptions): Narrator {
   const said = new Set<string>();
-  const tally: Tally = { requests: 0, refused: 0, failed: 0, refusedByHost: new Map(), lastLookUp: '' };
+  const tally: Tally = {
+    requests: 0,
+    refused: 0,
+    failed: 0,
+    shadowed: 0,
+    refusedByHost: new Map(),
+    lastLookUp: '',
+  };
   const paint = (code: number, text: string): string => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
 
   return {
@@ -46,12 +56,13 @@ export function createNarrator({ colour }: NarratorOptions): Narrator {
       count(tally, event);
       const sentence = describe(event);
       if (sentence === null) return null;
-      const key = `${event.type} ${event.network?.host} ${event.network?.port} ${event.network?.reason}`;
-      if (event.network !== undefined) {
+      const { type, network } = event;
+      const key = `${type} ${network?.host} ${network?.port} ${network?.would_deny ?? network?.reason}`;
+      if (network !== undefined) {
         if (said.has(key)) return null;
         if (said.size < REMEMBERED) said.add(key);
       }
-      const hint = hintOf(event.network);
+      const hint = hintOf(network);
       return `${paint(2, 'sallyport:')} ${paint(31, sentence.verb)} ${sentence.what}${hint}`;
     },
     summary: () => summarise(tally),
@@ -66,6 +77,7 @@ interface Sentence {
 function describe({ type, network, gateway }: Event): Sentence | null {
   if (gateway !== undefined) return describeFact(type, [gateway.message, ...gateway.detail]);
   if (network === undefined) return null;
+  if (network.would_deny !== undefined) return describeShadow(type, network, network.would_deny);
   const { method, url, host, port, secrets } = network;
   const why = ` (${shown(network.reason ?? 'unknown')})`;
   switch (type) {
@@ -89,8 +101,23 @@ function describe({ type, network, gateway }: Event): Sentence | null {
   }
 }
 
+/** What `mode: shadow` let pass. */
+function describeShadow(
+  type: Event['type'],
+  { method, url, host, port, rule }: NetworkEvent,
+  reason: string,
+): Sentence | null {
+  const verb = 'would refuse';
+  const why = ` (${shown(rule === null ? reason : `${reason} by ${rule}`)})`;
+  if (type.startsWith('request.')) return { verb, what: `${shown(method)} ${shown(url)}${why}` };
+  if (type === 'dns.answered') return { verb, what: `to look up ${shown(host)}${why}` };
+  return type === 'flow.opened' ? { verb, what: `a connection to ${shown(host)}:${port}${why}` } : null;
+}
+
 function describeFact(type: Event['type'], texts: readonly string[]): Sentence | null {
   const what = shown(texts.join('; '));
+  if (type === 'policy.loaded' && texts.includes(SHADOW_WARNING))
+    return { verb: 'WARNING:', what: shown(SHADOW_WARNING) };
   if (type === 'policy.refused') return { verb: 'kept the old policy:', what };
   if (type === 'gateway.dropped') return { verb: 'lost events:', what };
   if (type === 'gateway.repeated') return { verb: 'refused', what };
@@ -110,6 +137,7 @@ function count(tally: Tally, { type, network }: Event): void {
   if (!terminal && !tunnel && type !== 'tls.refused') return;
   tally.requests += 1;
   if (type === 'request.failed') tally.failed += 1;
+  if (network.would_deny !== undefined) tally.shadowed += 1;
   if (!type.endsWith('.refused')) return;
   tally.refused += 1;
   const seen = tally.refusedByHost.get(network.host);
@@ -125,10 +153,11 @@ function isOtherFamily(tally: Tally, { host, method }: NetworkEvent): boolean {
   return repeats;
 }
 
-function summarise({ requests, refused, failed, refusedByHost }: Tally): string | null {
+function summarise({ requests, refused, failed, shadowed, refusedByHost }: Tally): string | null {
   if (requests === 0) return null;
   const parts = [`${requests} ${requests === 1 ? 'request' : 'requests'}`, `${refused} refused`];
   if (failed > 0) parts.push(`${failed} failed`);
+  if (shadowed > 0) parts.push(`${shadowed} would have been (mode: shadow)`);
   const hosts = [...refusedByHost].sort((a, b) => b[1] - a[1]);
   const named = hosts.slice(0, SHOWN_HOSTS).map(([host, times]) => `${shown(host)} ${times}`);
   if (hosts.length > SHOWN_HOSTS) named.push(`${hosts.length - SHOWN_HOSTS} more`);

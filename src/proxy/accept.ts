@@ -12,6 +12,7 @@ import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
 import type { Denial } from '../policy/hooks.js';
 import type { Deny, Verdict } from '../policy/question.js';
+import { ruledBy } from '../policy/shadow.js';
 import type { ProxyContext } from './context.js';
 import { type FlowTrace, startFlowTrace } from './flow-trace.js';
 import { peek } from './peek.js';
@@ -62,7 +63,7 @@ export async function acceptProxyFlow(flow: Flow, context: ProxyContext): Promis
   const trace = startFlowTrace(flow, context);
   const socket = flow.accept();
   socket.on('error', () => undefined);
-  trace.opened(null);
+  trace.opened({ rule: null });
   trace.note({ protocol: 'http' });
   try {
     await speakProxy(socket, flow, context, inner => acceptFlow(inner, context));
@@ -129,12 +130,8 @@ class Entrance {
     return this.#verdict.allow && this.#verdict.via === 'tunnel';
   }
 
-  get #rule(): string | null {
-    return this.#verdict.rule;
-  }
-
   async #http(): Promise<void> {
-    this.#trace.opened(this.#rule);
+    this.#trace.opened({ rule: this.#verdict.rule });
     this.#trace.note({ protocol: 'http' });
     await speakHttp(this.#socket, this.#flow, this.#context);
   }
@@ -144,7 +141,7 @@ class Entrance {
     if (serverName === null) return await this.#tlsWithoutName(hello);
     const target = this.#flow.target;
     const verdict = decide(this.#context.gate().policy, { ask: 'tls', host: serverName, target });
-    this.#trace.opened(verdict.rule);
+    this.#trace.opened(ruledBy(verdict));
     this.#trace.note({ host: serverName, protocol: 'tls' });
     if (!verdict.allow) {
       this.#trace.tlsRefused(serverName, verdict.reason, verdict.rule, verdict.hint);
@@ -164,13 +161,13 @@ class Entrance {
 
   /** Nothing names a host: the address alone is judged, and no secret has an address for its scope. */
   async #tlsWithoutName(hello: ClientHello): Promise<void> {
-    this.#trace.opened(this.#rule);
-    this.#trace.note({ protocol: 'tls' });
     const verdict = decide(this.#context.gate().policy, {
       ask: 'open',
       host: null,
       target: this.#flow.target,
     });
+    this.#trace.opened(verdict.allow ? ruledBy(verdict) : { rule: this.#verdict.rule });
+    this.#trace.note({ protocol: 'tls' });
     if (verdict.allow)
       return await speakTls(this.#socket, hello, null, this.#flow, this.#trace, this.#context);
     const hint = 'the handshake names no host (SNI); only an allow_cidr rule for the address could allow it';
@@ -182,7 +179,7 @@ class Entrance {
     const verdict = this.#verdict;
     if (!verdict.allow) return this.#refuse(verdict.reason, verdict.rule, verdict.hint);
     if (verdict.via === 'tunnel') {
-      this.#trace.opened(verdict.rule);
+      this.#trace.opened(ruledBy(verdict));
       return await this.#tunnel(this.#flow.host);
     }
     const hint = 'the bytes are neither TLS nor HTTP; a rule that names the port lets opaque bytes pass';
@@ -217,7 +214,7 @@ class Entrance {
   }
 
   #refuseHello(fault: HelloFault): void {
-    this.#trace.opened(this.#rule);
+    this.#trace.opened({ rule: this.#verdict.rule });
     this.#trace.tlsRefused(
       this.#flow.target.address.text,
       fault,

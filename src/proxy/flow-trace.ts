@@ -4,11 +4,12 @@
  */
 import { type Endpoint, endpointText } from '../core/address.js';
 import type { Flow } from '../net/flow.js';
+import type { Ruled } from '../policy/shadow.js';
 import { emitNetwork, flowFacts, type NetworkFacts, type ProxyContext } from './context.js';
 
 export interface FlowTrace {
   /** The flow is let in. `rule` is null where the bytes have yet to show what is decided. */
-  opened(rule: string | null): void;
+  opened(ruled: Ruled): void;
   /** Terminal, before it was let in. */
   refused(reason: string, rule: string | null, hint: string): void;
   /** The handshake was done, with `protocol` such as `tls1.3`, or its bytes pass unread. */
@@ -30,7 +31,7 @@ export interface FlowTrace {
 export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
   const started = context.clock.monotonic();
   let facts = { ...flowFacts(flow), protocol: 'tcp' };
-  let rule: string | null = null;
+  let ruled: Ruled = { rule: null };
   let destination: string | null = null;
   let fault: string | null = null;
   let ended = false;
@@ -45,8 +46,8 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
 
   return {
     opened(by) {
-      rule = by;
-      emitNetwork(context, 'flow.opened', { ...facts, layer: 'tcp', decision: 'allow', rule });
+      ruled = by;
+      emitNetwork(context, 'flow.opened', { ...facts, layer: 'tcp', decision: 'allow', ...ruled });
     },
     refused(reason, by, hint) {
       if (ended) return;
@@ -54,7 +55,7 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
       emitNetwork(context, 'flow.refused', { ...facts, layer: 'tcp', ...denial(reason, by, hint) });
     },
     tlsDone(host, protocol) {
-      endHandshake('tls.done', { host, protocol, decision: 'allow', rule });
+      endHandshake('tls.done', { host, protocol, decision: 'allow', ...ruled });
     },
     tlsRefused(host, reason, by, hint) {
       endHandshake('tls.refused', { host, protocol: 'tls', ...denial(reason, by, hint) });
@@ -75,7 +76,7 @@ export function startFlowTrace(flow: Flow, context: ProxyContext): FlowTrace {
         ...facts,
         layer: 'tcp',
         decision: 'allow',
-        rule,
+        ...ruled,
         destination,
         reason: failure ?? (fault === null ? null : 'CLIENT_PROTOCOL'),
         ...(fault !== null && { block_reason: fault }),

@@ -12,6 +12,7 @@ import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
 import type { Denial, PolicyScript } from '../policy/hooks.js';
 import type { Allow, Verdict } from '../policy/question.js';
+import { ruledBy } from '../policy/shadow.js';
 import { type DialogueGuard, guardDialogue } from '../secrets/dialogue.js';
 import type { Leak } from '../secrets/scan.js';
 import { type Departing, type Outbound, substitute } from '../secrets/substitute.js';
@@ -163,7 +164,7 @@ interface Relay extends Omit<Departure, 'kind'> {
 /** dial → verify → send → answer through redaction → one event. */
 async function relay(relay: Relay): Promise<void> {
   const { exchange, trace, gate, head, verdict, substitution, guarded } = relay;
-  trace.note({ rule: verdict.rule, secrets: substitution.used });
+  trace.note({ ...ruledBy(verdict), secrets: substitution.used });
   for (const { secret, place } of substitution.left) trace.left(secret, place);
   let answer: UpstreamAnswer;
   try {

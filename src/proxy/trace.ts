@@ -15,6 +15,8 @@ import type { PhaseTimes } from './upstream/connect.js';
 /** What becomes known on the way, and stands in every event after it. */
 interface Known {
   readonly rule?: string | null;
+  /** The refusal that `mode: shadow` did not make. */
+  readonly would_deny?: string;
   /** Names of the secrets that went out. */
   readonly secrets?: readonly string[];
   /** As dialled. */
@@ -51,6 +53,7 @@ export class Trace implements PhaseTimes {
   readonly #startedMs: number;
   readonly #generation: number;
   #rule: string | null = null;
+  #wouldDeny: string | null = null;
   #secrets: readonly string[] = [];
   #destination: Endpoint | null = null;
   #ended = false;
@@ -64,8 +67,9 @@ export class Trace implements PhaseTimes {
     this.#generation = context.gate().policy?.generation ?? 0;
   }
 
-  note({ rule, secrets, destination }: Known): void {
+  note({ rule, would_deny, secrets, destination }: Known): void {
     if (rule !== undefined) this.#rule = rule;
+    if (would_deny !== undefined) this.#wouldDeny = would_deny;
     if (secrets !== undefined) this.#secrets = secrets;
     if (destination !== undefined) this.#destination = destination;
   }
@@ -129,6 +133,7 @@ export class Trace implements PhaseTimes {
     const network = this.#event(said);
     if (timings !== undefined) network.timings = timings;
     if (said.hint !== null) network.block_reason = said.hint;
+    if (this.#wouldDeny !== null && said.decision === 'allow') network.would_deny = this.#wouldDeny;
     this.#context.emit({ type, sandbox: this.#context.sandbox, network });
   }
 
