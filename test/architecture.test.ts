@@ -24,7 +24,7 @@ const SHELLS = new RegExp(
     'proxy/http2/session',
     'proxy/tls/(ca-store|server-context|terminate)',
     'proxy/websocket/guarded',
-    'proxy/upstream/(dial|h2-client|h2-stream|trust|upstream|via-proxy)',
+    'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
     'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|version)',
   ].join('|')})\\.c?ts$`,

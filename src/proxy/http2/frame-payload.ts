@@ -30,7 +30,7 @@ export type Frame =
   | { readonly type: 'settings'; readonly values: readonly Setting[] }
   | { readonly type: 'window'; readonly stream: number; readonly increment: number }
   | { readonly type: 'ping'; readonly data: Buffer }
-  | { readonly type: 'goaway'; readonly code: number }
+  | { readonly type: 'goaway'; readonly lastStream: number; readonly code: number }
   /** Of no effect: PRIORITY, acknowledgements, and types that nobody knows. */
   | { readonly type: 'idle' }
   /** A frame that is an error of its stream alone. */
@@ -66,7 +66,7 @@ export function parseFrame(head: FrameHead, payload: Buffer): Frame | SessionFau
     case TYPE.settings:
       return parseSettings(head, payload);
     case TYPE.push:
-      return protocolFault('a client does not push');
+      return protocolFault('nobody may push to us');
     case TYPE.ping:
       if (stream !== 0) return protocolFault('PING on a stream');
       if (length !== 8) return { code: ERROR.frameSize, reason: 'PING of a wrong size' };
@@ -74,7 +74,11 @@ export function parseFrame(head: FrameHead, payload: Buffer): Frame | SessionFau
     case TYPE.goaway:
       if (stream !== 0) return protocolFault('GOAWAY on a stream');
       if (length < 8) return { code: ERROR.frameSize, reason: 'GOAWAY of a wrong size' };
-      return { type: 'goaway', code: payload.readUInt32BE(4) };
+      return {
+        type: 'goaway',
+        lastStream: payload.readUInt32BE(0) & 0x7fffffff,
+        code: payload.readUInt32BE(4),
+      };
     case TYPE.window:
       return parseWindow(stream, payload);
     default:

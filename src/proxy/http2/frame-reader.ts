@@ -1,5 +1,5 @@
 /**
- * The reader of a client's frames (RFC 9113 §3.4, §4, §6): bytes in, frames out, header blocks put together.
+ * The reader of a peer's frames (RFC 9113 §3.4, §4, §6): bytes in, frames out, header blocks put together.
  *
  * Pure, sans-io, and strict: what the RFC calls a connection error ends the reading. DATA is given on as it arrives;
  * everything else is held until it is whole, and a header block never longer than `BLOCK_BYTES`.
@@ -48,11 +48,16 @@ interface OpenBlock {
 
 export class FrameReader {
   readonly #unread = new Unread();
-  #prefaced = false;
+  #prefaced: boolean;
   #settled = false;
   #data: OpenData | null = null;
   #block: OpenBlock | null = null;
   #frames: Frame[] = [];
+
+  /** `client`: reads what a server sends, which begins without the preface. */
+  constructor(side: 'server' | 'client' = 'server') {
+    this.#prefaced = side === 'client';
+  }
 
   /** True while something other than content has begun and is not whole: the client's greeting, a head, a frame. */
   get midHead(): boolean {

@@ -8,16 +8,29 @@ import type { HeaderList } from '../../core/headers.js';
 import { STATIC_NAMES, STATIC_PAIRS } from './hpack-static.js';
 
 /**
- * Writes `fields` in order, behind `reserve` bytes that the caller fills. Names are lower case; names and values are
- * Latin-1 that the caller has checked.
+ * "The dynamic table has no room" (RFC 7541 §6.3): what stands first in the first block of a connection. We index
+ * nothing, but a peer whose table is smaller than the default must be told so (§4.2).
  */
-export function emitFields(fields: HeaderList, reserve = 0): Buffer {
+export const NO_TABLE = 0x20;
+
+const NONE: ReadonlySet<string> = new Set();
+
+/**
+ * Writes `fields` in order, behind `reserve` bytes that the caller fills. Names are lower case; names and values are
+ * Latin-1 that the caller has checked. A field whose name is in `sensitive` is never indexed by anybody on its way
+ * (RFC 7541 §7.1.3).
+ */
+export function emitFields(fields: HeaderList, reserve = 0, sensitive: ReadonlySet<string> = NONE): Buffer {
   let most = reserve;
   // An index and two lengths, of at most five bytes each.
   for (const [name, value] of fields) most += name.length + value.length + 15;
   const block = Buffer.allocUnsafe(most);
   let at = reserve;
-  for (const [name, value] of fields) at = writeField(block, at, name, value);
+  for (const [name, value] of fields) {
+    at = sensitive.has(name)
+      ? writeLiteral(block, at, NEVER, name, value)
+      : writeField(block, at, name, value);
+  }
   return block.subarray(0, at);
 }
 
@@ -25,8 +38,16 @@ function writeField(block: Buffer, from: number, name: string, value: string): n
   // Only short values stand in the table: a long one is not worth a key.
   const pair = value.length <= 13 ? STATIC_PAIRS.get(`${name}: ${value}`) : undefined;
   if (pair !== undefined) return writeInteger(block, from, 0x80, 7, pair);
+  return writeLiteral(block, from, NOT_NOW, name, value);
+}
+
+/** Patterns of literals: without indexing, and never indexed. */
+const NOT_NOW = 0x00;
+const NEVER = 0x10;
+
+function writeLiteral(block: Buffer, from: number, pattern: number, name: string, value: string): number {
   const known = STATIC_NAMES.get(name);
-  let at = writeInteger(block, from, 0, 4, known ?? 0);
+  let at = writeInteger(block, from, pattern, 4, known ?? 0);
   if (known === undefined) at = writeText(block, at, name);
   return writeText(block, at, value);
 }

@@ -14,7 +14,7 @@ import type { HttpConnection } from '../connection.js';
 import { Http1Connection } from '../http1/client.js';
 import { approve, type Destination } from './approve.js';
 import { connectFirst, type Dialled, type Dialler, type DialTimes } from './dial.js';
-import { Http2Connection } from './h2-client.js';
+import { Http2Connection } from './h2-connection.js';
 import type { AnswerTimes } from './h2-stream.js';
 import { secure, type Trust } from './trust.js';
 import { reachThrough } from './via-proxy.js';
@@ -85,6 +85,7 @@ export async function reach(
 
 export interface ConnectOptions extends Dialling {
   readonly trust: Trust;
+  readonly clock: Clock;
 }
 
 export interface Connected {
@@ -123,7 +124,7 @@ export async function connect(
   });
   const connection =
     secured.alpnProtocol === 'h2'
-      ? new Http2Connection(secured, authorityText(authority), times)
+      ? new Http2Connection(secured, authorityText(authority), times, options.clock)
       : speakHttp1(secured, times);
   return { connection, dialled: endpoint, socket: secured };
 }

@@ -1,10 +1,8 @@
 /**
  * Heads between the gateway's own form and HTTP/2's (RFC 9113 §8.2, §8.3), for the upstream side.
  *
- * Pure. Node writes whatever it is given (a NUL in a value would begin another field) and drops on the way in what it
- * does not like, so both ways are read here.
+ * Pure.
  */
-import type http2 from 'node:http2';
 import type { HeaderField, HeaderList } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { OutboundRequest } from '../connection.js';
@@ -59,54 +57,76 @@ export type FieldFault =
   | 'bad-length'
   | 'connection-specific'
   | 'forbidden-trailer'
-  | 'proxy-authentication';
+  | 'proxy-authentication'
+  | 'repeated-field';
 
-/** Fields for `ClientHttp2Session.request`: lower case, in order, without a prototype. */
-export function requestFields(request: OutboundRequest): Result<http2.OutgoingHttpHeaders, FieldFault> {
+/** Fields that a message has once (RFC 9110): two of them have two readings, and many servers join them. */
+const SINGLE: ReadonlySet<string> = new Set([
+  'authorization',
+  'content-location',
+  'content-range',
+  'content-type',
+  'date',
+  'from',
+  'if-modified-since',
+  'if-range',
+  'if-unmodified-since',
+  'max-forwards',
+  'range',
+  'referer',
+  'user-agent',
+]);
+
+/** The field list of a request's HEADERS: names in lower case, everything in the order that it has. */
+export function requestFields(request: OutboundRequest): Result<HeaderList, FieldFault> {
   const { head, path, host, headers, body } = request;
   if (!isToken(head.method)) return err('bad-method');
   if (path.length === 0 || targetEnd(path, 0) !== path.length) return err('bad-path');
   if (!isFieldValue(host)) return err('bad-field');
-  const fields: http2.OutgoingHttpHeaders = Object.create(null);
-  fields[':method'] = head.method;
-  fields[':scheme'] = head.authority.scheme;
-  fields[':authority'] = host;
-  fields[':path'] = path;
+  const fields: HeaderField[] = [
+    [':method', head.method],
+    [':scheme', head.authority.scheme],
+    [':authority', host],
+    [':path', path],
+  ];
   const fault = addFields(fields, headers);
   if (fault) return err(fault);
-  if (head.wantsTrailers) fields.te = 'trailers';
+  if (head.wantsTrailers) fields.push(['te', 'trailers']);
   if (head.framing.kind === 'length') {
     // A body that is whole may have got its secrets: its own length is the truth.
-    fields['content-length'] = String(body instanceof Uint8Array ? body.length : head.framing.bytes);
+    fields.push(['content-length', String(body instanceof Uint8Array ? body.length : head.framing.bytes)]);
   }
   return ok(fields);
 }
 
-/** Fields for `sendTrailers`. */
-export function trailerFields(trailers: HeaderList): Result<http2.OutgoingHttpHeaders, FieldFault> {
-  const fields: http2.OutgoingHttpHeaders = Object.create(null);
+/** The field list of the trailers. */
+export function trailerFields(trailers: HeaderList): Result<HeaderList, FieldFault> {
+  const fields: HeaderField[] = [];
   const fault = addFields(fields, trailers);
   return fault ? err(fault) : ok(fields);
 }
 
-function addFields(fields: http2.OutgoingHttpHeaders, list: HeaderList): FieldFault | null {
+function addFields(fields: HeaderField[], list: HeaderList): FieldFault | null {
   for (const [name, value] of list) {
     if (!isToken(name) || !isFieldValue(value)) return 'bad-field';
     const lower = name.toLowerCase();
     if (CONNECTION_SPECIFIC.has(lower) || lower === 'host') return 'connection-specific';
-    const earlier = fields[lower];
-    if (earlier === undefined) fields[lower] = value;
-    else if (Array.isArray(earlier)) earlier.push(value);
-    else fields[lower] = [String(earlier), value];
+    if (SINGLE.has(lower) && fields.some(([earlier]) => earlier === lower)) return 'repeated-field';
+    fields.push([lower, value]);
   }
   return null;
 }
 
-/** Reads the final head of an answer. `raw` is Node's list: name, value, name, value, … */
-export function parseAnswerHead(raw: readonly string[], method: string): Result<ResponseHead, FieldFault> {
-  const fields = parseFields(raw);
-  if (!fields.ok) return fields;
-  const { status, headers } = fields.value;
+/** Whether a field list begins an interim answer (RFC 9110 §15.2). */
+export function isInterim([first]: HeaderList): boolean {
+  return first !== undefined && first[0] === ':status' && first[1].startsWith('1');
+}
+
+/** Reads the final head of an answer. */
+export function parseAnswerHead(fields: HeaderList, method: string): Result<ResponseHead, FieldFault> {
+  const parsed = parseFields(fields);
+  if (!parsed.ok) return parsed;
+  const { status, headers } = parsed.value;
   if (status < 200) return err('bad-status');
   if (status === 407) return err('proxy-authentication');
   const framing = framingOf(headers, status, method);
@@ -117,44 +137,34 @@ export function parseAnswerHead(raw: readonly string[], method: string): Result<
 
 /** Reads an interim head. */
 export function parseInterim(
-  raw: readonly string[],
+  fields: HeaderList,
 ): Result<{ status: number; headers: HeaderList }, FieldFault> {
-  const fields = parseFields(raw);
-  if (!fields.ok) return fields;
-  const { status } = fields.value;
+  const parsed = parseFields(fields);
+  if (!parsed.ok) return parsed;
+  const { status } = parsed.value;
   // 101 does not exist in HTTP/2 (RFC 9113 §8.6).
-  return status < 100 || status > 199 || status === 101 ? err('bad-status') : fields;
+  return status < 100 || status > 199 || status === 101 ? err('bad-status') : parsed;
 }
 
 /** Reads the trailers of an answer. */
-export function parseTrailers(raw: readonly string[]): Result<HeaderList, FieldFault> {
-  const headers: HeaderField[] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i] ?? '';
-    const value = raw[i + 1] ?? '';
+export function parseTrailers(fields: HeaderList): Result<HeaderList, FieldFault> {
+  for (const [name, value] of fields) {
     const fault = fieldFault(name, value);
     if (fault) return err(fault);
     if (NOT_IN_TRAILERS.has(name)) return err('forbidden-trailer');
-    headers.push([name, value]);
   }
-  return ok(headers);
+  return ok(fields);
 }
 
-function parseFields(raw: readonly string[]): Result<{ status: number; headers: HeaderList }, FieldFault> {
-  const headers: HeaderField[] = [];
-  let status = '';
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i] ?? '';
-    const value = raw[i + 1] ?? '';
-    if (name === ':status' && status === '') {
-      status = value;
-      continue;
-    }
+/** The status stands first: it is the only pseudo-field of an answer (RFC 9113 §8.3.2). */
+function parseFields(fields: HeaderList): Result<{ status: number; headers: HeaderList }, FieldFault> {
+  const [first, ...headers] = fields;
+  if (first === undefined || first[0] !== ':status' || !STATUS.test(first[1])) return err('bad-status');
+  for (const [name, value] of headers) {
     const fault = fieldFault(name, value);
     if (fault) return err(fault);
-    headers.push([name, value]);
   }
-  return STATUS.test(status) ? ok({ status: Number(status), headers }) : err('bad-status');
+  return ok({ status: Number(first[1]), headers });
 }
 
 function fieldFault(name: string, value: string): FieldFault | null {

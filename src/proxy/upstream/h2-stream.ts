@@ -1,19 +1,19 @@
 /**
- * One request and its answer on one HTTP/2 stream (RFC 9113 §8.1), client side.
- *
- * The end of the answer is END_STREAM and nothing else: Node ends the readable side on RST_STREAM(NO_ERROR) too, which
- * would make a truncated answer look whole. A shell: streams and one timer.
+ * One request and its answer on one HTTP/2 stream (RFC 9113 §8.1), client side, on a `StreamHost` that owns the
+ * connection. The end of the answer is END_STREAM and nothing else.
  */
-import http2 from 'node:http2';
 import { Readable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
-import { type Body, type Framing, NO_BODY, type ResponseHead } from '../exchange.js';
+import { type Body, type ByteCount, NO_BODY, type ResponseHead } from '../exchange.js';
 import { isHeadOnly } from '../http1/response-head.js';
+import { ERROR, type ErrorCode } from '../http2/frames.js';
+import type { Outflow, OutStream } from '../http2/outflow.js';
+import { ReceiveWindow } from '../http2/receive-window.js';
 import { READ_BYTES } from './dial.js';
 import { aborted } from './failure.js';
-import { parseAnswerHead, parseInterim, parseTrailers, trailerFields } from './h2-fields.js';
+import { isInterim, parseAnswerHead, parseInterim, parseTrailers, trailerFields } from './h2-fields.js';
 
 export interface AnswerTimes {
   /** From the last byte of the request to the answer's head. */
@@ -22,315 +22,350 @@ export interface AnswerTimes {
   readonly idleMs: number;
 }
 
-/** Content that has arrived whole with its head, up to this size, is given as bytes. */
+/** What one answer may have under way to us: announced as SETTINGS_INITIAL_WINDOW_SIZE. */
+export const STREAM_WINDOW = 1 << 20;
+
+/** Content of up to this size is waited for, for a turn, and given as bytes. */
 const WHOLE_BYTES = 65_536;
 
 /** Interim answers to one request: more is a flood. */
 const MAX_INTERIM = 10;
 
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
-const { NGHTTP2_FLAG_END_STREAM } = http2.constants as unknown as { NGHTTP2_FLAG_END_STREAM: number };
-
 /** The cause of an error for a request that the upstream says it did not begin to work on (RFC 9113 §8.7). */
 export const UNPROCESSED: unique symbol = Symbol('unprocessed');
+
+const NONE_SENSITIVE: ReadonlySet<string> = new Set();
+
+/** What a stream needs of its connection. */
+export interface StreamHost {
+  /** For messages. */
+  readonly host: string;
+  readonly outflow: Outflow;
+  /** The HEADERS frames of `fields`; those that `sensitive` names are never indexed. */
+  emitHead(id: number, fields: HeaderList, sensitive: ReadonlySet<string>, endStream: boolean): Buffer;
+  write(bytes: Buffer, done?: (error?: Error | null) => void): boolean;
+  /** That much content was read: the peer may send as much again. */
+  consumed(stream: ClientStream, bytes: number): void;
+  /** RST_STREAM, and no more of the stream. */
+  reset(stream: ClientStream, code: ErrorCode): void;
+  /** Both sides have ended it. */
+  finished(stream: ClientStream): void;
+}
 
 interface Settle {
   readonly resolve: (answer: ConnectionAnswer) => void;
   readonly reject: (error: GatewayError) => void;
 }
 
-/** What Node calls for 'response', 'headers' and 'trailers'; its types leave out the fields as they were received. */
-type OnFields = (fields: unknown, flags: number, raw: readonly string[]) => void;
-
-export interface ConversationOptions {
-  readonly times: AnswerTimes;
-  /** The connection of the stream. */
-  readonly line: { readonly closed: boolean };
-  readonly signal: AbortSignal;
-}
-
-/** Sends `request` on a stream whose head was just submitted, and reads the answer. */
-export function converse(
-  stream: http2.ClientHttp2Stream,
-  request: OutboundRequest,
-  options: ConversationOptions,
-): Promise<ConnectionAnswer> {
-  return new Promise((resolve, reject) => {
-    new Conversation(stream, request, options, { resolve, reject }).start();
-  });
-}
-
-class Conversation {
-  readonly #stream: http2.ClientHttp2Stream;
+export class ClientStream implements ByteCount {
+  readonly id: number;
+  readonly out: OutStream;
+  readonly window = new ReceiveWindow(STREAM_WINDOW);
+  /** Bytes of its frames that came. */
+  received = 0;
+  readonly #host: StreamHost;
   readonly #request: OutboundRequest;
-  readonly #times: AnswerTimes;
-  readonly #line: { readonly closed: boolean };
   readonly #signal: AbortSignal;
   readonly #settle: Settle;
-  readonly #bytes = { received: 0, sent: 0 };
-  #timer: NodeJS.Timeout;
+  #headBytes = 0;
+  /** The request is with `outflow` to its end. */
+  #requested = false;
   #interim = 0;
-  #answered = false;
-  #over = false;
+  #head: ResponseHead | null = null;
+  /** The head was given on, and with it a body. */
+  #delivered = false;
+  /** What is owed of the announced length; infinite where none was. */
+  #owed = Number.POSITIVE_INFINITY;
+  /** Content that came before the answer was given on. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
   #body: Readable | null = null;
+  /** Given to the reader, and not yet read as far as we know. */
+  #unread = 0;
   #trailers: HeaderList = NO_HEADERS;
+  #over = false;
+  #failed = false;
+  #seenProgress = -1;
+  #silentMs = 0;
 
-  constructor(
-    stream: http2.ClientHttp2Stream,
-    request: OutboundRequest,
-    options: ConversationOptions,
-    settle: Settle,
-  ) {
-    this.#stream = stream;
+  constructor(host: StreamHost, id: number, request: OutboundRequest, signal: AbortSignal, settle: Settle) {
+    this.#host = host;
+    this.id = id;
     this.#request = request;
-    this.#times = options.times;
-    this.#line = options.line;
-    this.#signal = options.signal;
+    this.#signal = signal;
     this.#settle = settle;
-    this.#bytes.sent = request.path.length + request.host.length + fieldBytes(request.headers);
-    this.#timer = setTimeout(() => this.#onQuiet(), this.#times.headMs);
+    this.out = host.outflow.open(id);
   }
 
-  start(): void {
-    const stream = this.#stream;
-    const onHead: OnFields = (_fields, flags, raw) =>
-      this.#onHead(raw, (flags & NGHTTP2_FLAG_END_STREAM) !== 0);
-    const onInterim: OnFields = (_fields, _flags, raw) => this.#onInterim(raw);
-    const onTrailers: OnFields = (_fields, _flags, raw) => this.#onTrailers(raw);
-    stream.on('response', onHead as () => void);
-    stream.on('headers', onInterim as () => void);
-    stream.on('trailers', onTrailers as () => void);
-    stream.on('error', () => {}); // 'close' follows, and the stream knows its code.
-    stream.once('close', () => this.#onClose());
+  get sent(): number {
+    return this.#headBytes + this.out.wireBytes;
+  }
+
+  /** Nothing of it comes any more. */
+  get closed(): boolean {
+    return this.#over || this.#failed;
+  }
+
+  /** The head is here, and was not given on yet. */
+  get waits(): boolean {
+    return this.#head !== null && !this.#delivered && !this.#failed;
+  }
+
+  get isShort(): boolean {
+    return this.#owed <= WHOLE_BYTES;
+  }
+
+  /** Sends the request. */
+  start(fields: HeaderList): void {
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
-    watchEnd(stream, () => {
-      this.#over = true;
-    });
-    this.#send();
-  }
-
-  readonly #onAbort = (): void => this.#fail(aborted(this.#signal), NGHTTP2_CANCEL);
-
-  #onQuiet(): void {
-    // It is the sandbox that does not read: the upstream is not to blame.
-    if (this.#body && this.#stream.isPaused()) return void this.#timer.refresh();
-    const what = this.#answered ? 'stopped in the middle of its answer' : 'did not answer in time';
-    this.#fail(new GatewayError('UPSTREAM_TIMEOUT', `${this.#request.host} ${what}`), NGHTTP2_CANCEL);
-  }
-
-  #send(): void {
-    const { body } = this.#request;
-    const stream = this.#stream;
-    stream.on('wantTrailers', () => this.#sendTrailers());
-    if (!(body instanceof Readable)) {
-      this.#bytes.sent += body.length;
-      if (!stream.writableEnded) stream.end(body);
-      return;
+    const { body, sensitive, trailers } = this.#request;
+    const { outflow } = this.#host;
+    if (body instanceof Readable) {
+      this.#putHead(fields, sensitive, false);
+      return void this.#pipe(body);
     }
-    body.on('data', (chunk: Uint8Array) => {
-      if (stream.closed || stream.destroyed) return void body.pause();
-      this.#bytes.sent += chunk.length;
-      this.#timer.refresh();
-      if (!stream.write(chunk)) body.pause();
-    });
-    stream.on('drain', () => body.resume());
-    body.once('end', () => stream.end());
-    body.on('error', () => {}); // 'close' follows, and is how a body ends that was cut short.
-    body.once('close', () => {
-      if (body.readableEnded) return;
-      this.#fail(new GatewayError('CLIENT_ABORTED', 'the request was cut short'), NGHTTP2_CANCEL);
-    });
-  }
-
-  #sendTrailers(): void {
-    const fields = trailerFields(this.#request.trailers());
-    if (fields.ok) this.#stream.sendTrailers(fields.value);
-    else
-      this.#fail(
-        new GatewayError('CLIENT_PROTOCOL', `a trailer cannot be sent: ${fields.error}`),
-        NGHTTP2_CANCEL,
-      );
-  }
-
-  #onInterim(raw: readonly string[]): void {
-    const head = parseInterim(raw);
-    this.#interim++;
-    if (!head.ok || this.#answered || this.#interim > MAX_INTERIM) {
-      return void this.#malformed(head.ok ? 'too many interim answers' : head.error);
+    const last = trailers();
+    if (body.length === 0 && last.length === 0) {
+      this.#putHead(fields, sensitive, true);
+    } else if (last.length === 0) {
+      const head = this.#host.emitHead(this.id, fields, sensitive, false);
+      outflow.sendWhole(this.out, head, asBuffer(body), ignore);
+    } else {
+      this.#putHead(fields, sensitive, false);
+      outflow.write(this.out, asBuffer(body));
+      return void this.#endRequest();
     }
-    const { status, headers } = head.value;
-    if (status !== 100) this.#request.inform(status, headers);
+    this.#requested = true;
   }
 
-  #onHead(raw: readonly string[], isWhole: boolean): void {
-    if (this.#answered) return void this.#malformed('a second head');
-    const head = parseAnswerHead(raw, this.#request.head.method);
-    if (!head.ok) return void this.#malformed(head.error);
-    this.#answered = true;
-    this.#bytes.received += rawBytes(raw);
-    const isEmpty = isWhole || isHeadOnly(head.value.status, this.#request.head.method);
-    if (isEmpty) this.#deliver(head.value, this.#noBody());
-    else if (this.#over && this.#stream.readableLength <= WHOLE_BYTES) this.#deliverWhole(head.value);
-    else if (isShort(head.value.framing)) setImmediate(() => this.#deliverShort(head.value));
-    else this.#deliver(head.value, this.#streamedBody());
+  /** A field list of the peer's: an interim head, the head, or the trailers. */
+  takeFields(fields: HeaderList, end: boolean): void {
+    if (this.#over) return;
+    if (this.#head !== null) {
+      if (!end) return void this.malformed('a second head');
+      const trailers = parseTrailers(fields);
+      if (!trailers.ok) return void this.malformed(trailers.error);
+      this.#trailers = trailers.value;
+      return void this.#endAnswer();
+    }
+    if (isInterim(fields)) return void this.#takeInterim(fields, end);
+    const head = parseAnswerHead(fields, this.#request.head.method);
+    if (!head.ok) return void this.malformed(head.error);
+    this.#head = head.value;
+    const { framing, status } = head.value;
+    if (isHeadOnly(status, this.#request.head.method)) {
+      this.#owed = 0;
+      this.#give(NO_BODY);
+    } else if (framing.kind === 'length') {
+      this.#owed = framing.bytes;
+    }
+    if (end) this.#endAnswer();
   }
 
-  /** A short content is mostly in the record behind its head's: a turn's wait spares it a stream. */
-  #deliverShort(head: ResponseHead): void {
-    if (this.#stream.destroyed) return void this.#fail(truncated(this.#request.host), NGHTTP2_CANCEL);
-    if (this.#over && this.#stream.readableLength <= WHOLE_BYTES) this.#deliverWhole(head);
-    else this.#deliver(head, this.#streamedBody());
+  /** `flow`: what the content took from the windows. */
+  takeContent(bytes: Buffer, flow: number, end: boolean): void {
+    this.received += flow;
+    if (this.#head === null) return void this.malformed('content before a head');
+    this.#owed -= bytes.length;
+    if (this.#owed < 0) return void this.malformed('more content than was announced');
+    if (bytes.length > 0) {
+      if (this.#body === null) {
+        this.#held.push(bytes);
+        this.#heldBytes += bytes.length;
+      } else {
+        this.#push(bytes);
+      }
+    }
+    if (end) this.#endAnswer();
   }
 
-  #deliver(head: ResponseHead, body: Body): void {
-    this.#settle.resolve({
-      head,
-      body,
-      trailers: () => this.#trailers,
-      protocol: 'h2',
-      bytes: this.#bytes,
-      upgraded: null,
-    });
-  }
-
-  /** Content that came with its head costs no stream. The trailers, which came too, are told in this tick. */
-  #deliverWhole(head: ResponseHead): void {
-    process.nextTick(() => {
-      if (this.#stream.destroyed) return void this.#fail(truncated(this.#request.host), NGHTTP2_CANCEL);
-      const bytes: Buffer | null = this.#stream.read();
-      this.#bytes.received += bytes?.length ?? 0;
-      this.#stream.resume();
-      this.#finish();
-      this.#deliver(head, bytes ?? NO_BODY);
-    });
-  }
-
-  /** An answer without content: what is left of the request is not sent, and nothing may follow but the end. */
-  #noBody(): Uint8Array {
-    this.#awaitContent();
-    if (!this.#over) this.#stream.once('end', () => this.#finish());
-    this.#stream.once('data', () => this.#reset(NGHTTP2_PROTOCOL_ERROR));
-    // Also a stream that has ended already closes only once its end was read.
-    this.#stream.resume();
-    if (this.#over) this.#finish();
-    return NO_BODY;
-  }
-
-  #streamedBody(): Readable {
-    const stream = this.#stream;
-    this.#awaitContent();
+  /** Gives the answer on as what it is by now: its content is still on the way. */
+  deliver(): void {
+    if (!this.waits || this.#over) return;
     const body = new Readable({
       highWaterMark: READ_BYTES,
-      read: () => void stream.resume(),
+      read: () => this.#credit(),
       destroy: (error, done) => {
-        this.#finish();
+        this.#credit();
+        this.#leave();
         done(error);
       },
     });
-    body.on('error', () => {}); // For whoever reads it; nobody may be reading yet.
-    stream.on('data', (chunk: Buffer) => {
-      this.#bytes.received += chunk.length;
-      this.#timer.refresh();
-      if (!body.push(chunk)) stream.pause();
-    });
-    stream.once('end', () => {
-      // Without END_STREAM this is a reset that calls itself no error: 'close' says so.
-      if (this.#over) body.push(null);
-    });
+    body.on('error', ignore); // For whoever reads it; nobody may be reading yet.
     this.#body = body;
-    return body;
+    for (const bytes of this.#held) this.#push(bytes);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#give(body);
   }
 
-  #awaitContent(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#onQuiet(), this.#times.idleMs);
+  /** The answer cannot be what the upstream meant. */
+  malformed(fault: string): void {
+    const message = `${this.#host.host} sent an answer that is not HTTP/2: ${fault}`;
+    this.fail(new GatewayError('UPSTREAM_PROTOCOL', message), ERROR.protocol);
   }
 
-  /** The answer is read, or wanted no longer. A stream that both sides have ended closes by itself. */
-  #finish(): void {
-    const isDone = this.#over && this.#stream.writableEnded;
+  /** Ends it with an error; `code` resets the stream, null where there is nothing to reset any more. */
+  fail(error: GatewayError, code: ErrorCode | null): void {
+    if (this.closed) return;
+    this.#failed = true;
     this.#release();
-    if (!isDone) this.#reset(NGHTTP2_CANCEL);
+    if (code === null) this.#host.finished(this);
+    else this.#host.reset(this, code);
+    this.#dropHeld();
+    if (this.#body !== null) this.#body.destroy(error);
+    else if (!this.#delivered) this.#settle.reject(error);
   }
 
-  #onTrailers(raw: readonly string[]): void {
-    const trailers = parseTrailers(raw);
-    if (!trailers.ok) return void this.#malformed(trailers.error);
-    this.#bytes.received += rawBytes(raw);
-    this.#trailers = trailers.value;
+  /** What it means for it that the connection has ended. */
+  cutOff(): GatewayError {
+    return this.#head === null
+      ? new GatewayError('UPSTREAM_UNREACHABLE', `${this.#host.host} hung up before it answered`)
+      : this.#truncated();
   }
 
-  #onClose(): void {
-    this.#release();
-    if (this.#answered && this.#over) return;
-    this.#fail(this.#answered ? truncated(this.#request.host) : this.#unanswered(), NGHTTP2_NO_ERROR);
-  }
-
-  #unanswered(): GatewayError {
-    const { host } = this.#request;
-    const code = this.#stream.rstCode ?? NGHTTP2_NO_ERROR;
-    if (code === NGHTTP2_REFUSED_STREAM) {
-      return new GatewayError('UPSTREAM_UNREACHABLE', `${host} refused the stream`, { cause: UNPROCESSED });
+  /** What RST_STREAM with `code` means for it. */
+  resetWith(code: number): GatewayError {
+    const { host } = this.#host;
+    if (this.#head !== null) return this.#truncated();
+    if (code === ERROR.refusedStream) {
+      const cause = UNPROCESSED;
+      return new GatewayError('UPSTREAM_UNREACHABLE', `${host} refused the stream`, { cause });
     }
-    // Node cancels the streams of a connection that was lost: the code is the upstream's only while there is one.
-    const isReset = code !== NGHTTP2_NO_ERROR && !this.#line.closed;
-    if (!isReset) return new GatewayError('UPSTREAM_UNREACHABLE', `${host} hung up before it answered`);
+    if (code === ERROR.none) return this.cutOff();
     return new GatewayError(
       'UPSTREAM_PROTOCOL',
       `${host} reset the stream before it answered (code ${code})`,
     );
   }
 
-  #malformed(fault: string): void {
-    const message = `${this.#request.host} sent an answer that is not HTTP/2: ${fault}`;
-    this.#fail(new GatewayError('UPSTREAM_PROTOCOL', message), NGHTTP2_PROTOCOL_ERROR);
+  /** Asked every `elapsedMs`: the error where the upstream was silent for too long, else null. */
+  lateAfter(elapsedMs: number, { headMs, idleMs }: AnswerTimes): GatewayError | null {
+    const progress = this.received + this.out.progress;
+    const moved = progress !== this.#seenProgress;
+    this.#seenProgress = progress;
+    // It is the sandbox that does not read, or has not sent its request: the upstream is not to blame.
+    const waitsForUs = this.#unread > 0 || (this.#head === null && this.#waitsForRequest);
+    this.#silentMs = moved || waitsForUs ? 0 : this.#silentMs + elapsedMs;
+    if (this.#silentMs <= (this.#head === null ? headMs : idleMs)) return null;
+    const what = this.#head === null ? 'did not answer in time' : 'stopped in the middle of its answer';
+    return new GatewayError('UPSTREAM_TIMEOUT', `${this.#host.host} ${what}`);
   }
 
-  #fail(error: GatewayError, code: number): void {
+  get #waitsForRequest(): boolean {
+    return !this.#requested && !this.#host.outflow.isHeldUp(this.out);
+  }
+
+  readonly #onAbort = (): void => this.fail(aborted(this.#signal), ERROR.cancel);
+
+  #putHead(fields: HeaderList, sensitive: ReadonlySet<string>, end: boolean): void {
+    const head = this.#host.emitHead(this.id, fields, sensitive, end);
+    this.#headBytes += head.length;
+    this.#host.write(head);
+  }
+
+  #pipe(body: Readable): void {
+    const { outflow } = this.#host;
+    body.on('data', (chunk: Buffer) => {
+      if (this.closed || !outflow.write(this.out, chunk)) body.pause();
+    });
+    this.out.onRoom = () => body.resume();
+    body.once('end', () => {
+      if (!this.closed) this.#endRequest();
+    });
+    body.on('error', ignore); // 'close' follows, and is how a body ends that was cut short.
+    body.once('close', () => {
+      if (body.readableEnded) return;
+      this.fail(new GatewayError('CLIENT_ABORTED', 'the request was cut short'), ERROR.cancel);
+    });
+  }
+
+  #endRequest(): void {
+    const trailers = this.#request.trailers();
+    const fields = trailerFields(trailers);
+    if (!fields.ok) {
+      const message = `a trailer cannot be sent: ${fields.error}`;
+      return void this.fail(new GatewayError('CLIENT_PROTOCOL', message), ERROR.cancel);
+    }
+    this.#requested = true;
+    const last = fields.value;
+    const frames = last.length === 0 ? null : this.#host.emitHead(this.id, last, NONE_SENSITIVE, true);
+    this.#host.outflow.end(this.out, frames, ignore);
+  }
+
+  #takeInterim(fields: HeaderList, end: boolean): void {
+    const head = parseInterim(fields);
+    this.#interim++;
+    if (!head.ok) return void this.malformed(head.error);
+    if (end) return void this.malformed('an interim answer as the last');
+    if (this.#interim > MAX_INTERIM) return void this.malformed('too many interim answers');
+    const { status, headers } = head.value;
+    if (status !== 100) this.#request.inform(status, headers);
+  }
+
+  #endAnswer(): void {
+    if (this.#owed > 0 && this.#owed < Number.POSITIVE_INFINITY)
+      return void this.fail(this.#truncated(), ERROR.cancel);
+    this.#over = true;
     this.#release();
-    // First the error, then the reset: what 'close' finds must be settled.
-    if (this.#body) this.#body.destroy(error);
-    else this.#settle.reject(error);
-    this.#reset(code);
+    // The rest of the request is not wanted (RFC 9113 §8.1): the answer was the whole of it.
+    if (this.#requested && !this.#host.outflow.isHeldUp(this.out)) this.#host.finished(this);
+    else this.#host.reset(this, ERROR.cancel);
+    if (this.#body !== null) this.#body.push(null);
+    else if (!this.#delivered) this.#giveWhole();
+  }
+
+  #giveWhole(): void {
+    const [only] = this.#held;
+    const bytes = this.#held.length === 1 && only !== undefined ? only : Buffer.concat(this.#held);
+    this.#dropHeld();
+    this.#give(bytes.length === 0 ? NO_BODY : bytes);
+  }
+
+  #give(body: Body): void {
+    if (this.#head === null) return;
+    this.#delivered = true;
+    const trailers = (): HeaderList => this.#trailers;
+    this.#settle.resolve({ head: this.#head, body, trailers, protocol: 'h2', bytes: this, upgraded: null });
+  }
+
+  #push(bytes: Buffer): void {
+    this.#unread += bytes.length;
+    if (this.#body?.push(bytes)) this.#credit();
+  }
+
+  #credit(): void {
+    const bytes = this.#unread;
+    this.#unread = 0;
+    if (bytes > 0) this.#host.consumed(this, bytes);
+  }
+
+  #dropHeld(): void {
+    const bytes = this.#heldBytes;
+    this.#held = [];
+    this.#heldBytes = 0;
+    if (bytes > 0) this.#host.consumed(this, bytes);
+  }
+
+  /** The reader has read all, or wants no more. */
+  #leave(): void {
+    if (this.closed) return;
+    this.#failed = true;
+    this.#release();
+    this.#host.reset(this, ERROR.cancel);
+  }
+
+  #truncated(): GatewayError {
+    return new GatewayError('UPSTREAM_TRUNCATED', `${this.#host.host} closed before the end of its answer`);
   }
 
   #release(): void {
-    clearTimeout(this.#timer);
     this.#signal.removeEventListener('abort', this.#onAbort);
   }
-
-  #reset(code: number): void {
-    if (!this.#stream.closed && !this.#stream.destroyed) this.#stream.close(code);
-  }
 }
 
-/** Calls `onEnd` when the peer ends the stream, and not when the stream is closed in another way. */
-function watchEnd(stream: http2.ClientHttp2Stream, onEnd: () => void): void {
-  const push = stream.push.bind(stream);
-  stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    // A stream that is already closed is being ended by Node, on a reset.
-    if (chunk === null && !stream.closed && !stream.destroyed) onEnd();
-    return push(chunk, encoding);
-  };
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function isShort(framing: Framing): boolean {
-  return framing.kind === 'length' && framing.bytes <= WHOLE_BYTES;
-}
-
-function truncated(host: string): GatewayError {
-  return new GatewayError('UPSTREAM_TRUNCATED', `${host} closed before the end of its answer`);
-}
-
-/** Uncompressed: what HPACK made of it is shared with other streams. */
-function fieldBytes(headers: HeaderList): number {
-  let bytes = 0;
-  for (const [name, value] of headers) bytes += name.length + value.length;
-  return bytes;
-}
-
-function rawBytes(raw: readonly string[]): number {
-  let bytes = 0;
-  for (const text of raw) bytes += text.length;
-  return bytes;
-}
+const ignore = (): void => {};

@@ -117,6 +117,17 @@ test('a second connection is made when the peer allows no more streams', async (
   for (const { body } of held) (body as Readable).destroy();
 });
 
+test('a peer whose HPACK table has no room reads our requests', async () => {
+  const { send, server } = await serving(echo, { settings: { headerTableSize: 0 } });
+  for (const text of ['one', 'two']) {
+    const answer = await send({ method: 'POST', body: Buffer.from(text) });
+    expect((await bytesOf(answer.body)).toString()).toBe(text);
+    // The peer's settings are in force from its next read on.
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+  expect(server.seen.connections).toBe(1);
+});
+
 test('trailers cross both ways', async () => {
   let seen: http2.IncomingHttpHeaders = {};
   const { send } = await serving(stream => {
