@@ -45,6 +45,20 @@ const get = (path, method = "GET") => new Promise((resolve, reject) => {
 });
 ${body}'`;
 
+test('a client whose HPACK table has no room gets answers that it can read', async () => {
+  const { stdout } = await stage.sh(`node -e '
+const c = require("http2").connect("https://${NAME}", { settings: { headerTableSize: 0 } });
+c.on("error", error => { console.log(error.code); process.exit(1); });
+const get = (path, next) => {
+  const s = c.request({ ":path": path });
+  s.on("response", head => console.log(head[":status"]));
+  s.on("error", error => console.log(error.code));
+  s.resume().on("close", next);
+};
+get("/one", () => get("/two", () => c.close()));'`);
+  expect(stdout).toBe('200\n200\n');
+});
+
 test('a call streams both ways, message by message, with trailers at both ends', async () => {
   const { code, stdout, events } = await stage.sh(
     node(`

@@ -22,7 +22,7 @@ import {
   FRAME_HEADER,
   SETTINGS_ACK,
 } from './frames.js';
-import { emitFields } from './hpack-encoder.js';
+import { emitFields, NO_TABLE } from './hpack-encoder.js';
 import type { Http2Limits, Http2Options } from './options.js';
 import { Outflow } from './outflow.js';
 import { ReceiveWindow } from './receive-window.js';
@@ -54,6 +54,7 @@ export class Session implements DoorHost {
   readonly #meter = new FloodMeter();
   readonly #window = new ReceiveWindow(CONNECTION_WINDOW);
   readonly #forgotten = new Set<number>();
+  #hasAnswered = false;
   #over = false;
   /** Ends with its last stream: the client said GOAWAY, or was told that the connection is idle. */
   #leaving = false;
@@ -110,7 +111,11 @@ export class Session implements DoorHost {
   }
 
   emitHead(stream: number, fields: HeaderList, endStream: boolean): Buffer {
-    return emitHeaders(stream, emitFields(fields, FRAME_HEADER), endStream);
+    const isFirst = !this.#hasAnswered;
+    this.#hasAnswered = true;
+    const block = emitFields(fields, FRAME_HEADER + (isFirst ? 1 : 0));
+    if (isFirst) block[FRAME_HEADER] = NO_TABLE;
+    return emitHeaders(stream, block, endStream);
   }
 
   write(bytes: Buffer, done?: (error?: Error | null) => void): boolean {
