@@ -85,7 +85,6 @@ export async function reach(
 
 export interface ConnectOptions extends Dialling {
   readonly trust: Trust;
-  readonly clock: Clock;
 }
 
 export interface Connected {
