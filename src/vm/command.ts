@@ -31,6 +31,8 @@ export interface CommandSpec {
   readonly hide: readonly string[];
   /** What the sandbox gets to see in place of the host's: trust bundles above all. */
   readonly files: readonly DataFile[];
+  /** What the sandbox calls itself. */
+  readonly hostname?: string;
   /** Tried behind names that are not whole (resolv.conf(5)). */
   readonly searchDomains?: readonly string[];
   readonly stdin: Stdio;

@@ -26,6 +26,7 @@ export interface Resources {
   readonly timeoutSeconds: number;
 }
 
+export type NetworkProfile = 'strict' | 'balanced' | 'open';
 export type NetworkMode = 'disabled' | 'nat' | 'bridged';
 export type PortProtocol = 'tcp' | 'udp';
 
@@ -102,6 +103,10 @@ export interface NetworkConfig {
   /** False is the same as mode `disabled`: no network interface at all. */
   readonly enabled: boolean;
   readonly mode: NetworkMode;
+  /** The built-in policy that the others stand on. Default: none, so that nothing passes that is not named. */
+  readonly profile?: NetworkProfile;
+  /** Policy files of the host, read at each start; later ones on top. */
+  readonly policyFiles?: readonly string[];
   readonly policy?: NetworkPolicy;
   readonly portForwards?: readonly PortForward[];
   /** The blocks of the host's own interfaces are denied, whatever allows them. */
@@ -113,6 +118,8 @@ export interface NetworkConfig {
   readonly secrets?: Readonly<Record<string, SecretConfig>>;
   /** Path of a policy script on the host. */
   readonly policyScript?: string;
+  /** PEM files of the host whose roots are trusted beside the system's, for upstreams. */
+  readonly upstreamCa?: readonly string[];
   /** The gateway's own resolvers; the sandbox asks only the gateway. */
   readonly dnsServers?: readonly string[];
   readonly searchDomains?: readonly string[];
@@ -146,6 +153,13 @@ export interface VFSConfig {
   readonly directMounts?: Readonly<Record<string, DirectMount>>;
   /** By path in the guest. */
   readonly mounts?: Readonly<Record<string, MountConfig>>;
+}
+
+/** A folder or file of the host at a path of the guest, as a list has it. */
+export interface Mount {
+  readonly hostPath: string;
+  readonly guestPath: string;
+  readonly readOnly?: boolean;
 }
 
 /** An ext4 image to attach as a block device. */

@@ -20,6 +20,15 @@ export type {
 export type { Bind, CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from './command.js';
 export * from './config.js';
 export * from './errors.js';
+export { composeCommand, shellQuoteArgs } from './guest-command.js';
+export { kernelDNSParam, kernelIPDNSSuffix } from './kernel-dns.js';
+export {
+  guestMountProblem,
+  parseVolumeMount,
+  type VolumeMount,
+  validateGuestMount,
+  validateMounts,
+} from './mount-spec.js';
 export { startCommand } from './process/command.js';
 export { trustFor } from './trust/host-trust.js';
 export type { Trust } from './trust/trust.js';

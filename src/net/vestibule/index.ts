@@ -18,7 +18,7 @@ export { installCommand, setupCommands, TOOL_NAMES, type ToolName } from './mend
 export { PLAIN_PORTS } from './plain.js';
 export { ANY_PORT, type PortRange } from './ports.js';
 export { type Refusal, refusalKind } from './refusals.js';
-export { keepDescriptors } from './syscalls.js';
+export { keepDescriptors, loadSyscalls, type Syscalls } from './syscalls.js';
 export { findPackageManager, findProgram, findTools, SYSTEM_PATH, type Tools } from './tools.js';
 export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 

@@ -1,9 +1,13 @@
-/** The two system calls that Node does not make (shell: koffi calls libc; no compiler on the user's machine). */
+/** The system calls that Node does not make (shell: koffi calls libc; no compiler on the user's machine). */
 import { GatewayError } from '../../core/errors.js';
 
 export interface Syscalls {
   /** getsockopt(2). 0, or -1 for an error. */
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  /** ioctl(2), of those that take a pointer. */
+  ioctl(fd: number, request: number, argument: Uint16Array | Uint32Array): number;
+  /** flock(2). The lock ends with the process, whatever ends that. */
+  flock(fd: number, operation: number): number;
   /** syscall(2) with up to three numbers. */
   syscall(number: number, a: number, b: number, c: number): number;
 }
@@ -21,6 +25,8 @@ async function load(): Promise<Syscalls> {
   const libc = koffi.load(null);
   return {
     getsockopt: libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)'),
+    ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
+    flock: libc.func('int flock(int fd, int operation)'),
     syscall: libc.func('long syscall(long number, long a, long b, long c)'),
   };
 }

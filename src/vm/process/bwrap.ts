@@ -20,6 +20,8 @@ export interface BwrapInput {
   readonly host: HostFiles;
   /** Null where there is no user namespace: then the command is real root, without capabilities. */
   readonly identity: Identity | null;
+  /** A network namespace of its own, with nothing but `lo`: where no door is entered before. */
+  readonly ownNetwork?: boolean;
   /** Paths of the host's sockets. */
   readonly sockets: readonly string[];
   /** Number of the pipe that takes bubblewrap's status, and of the one that gives the system call filter. */
@@ -36,7 +38,8 @@ export function bwrapArgs(input: BwrapInput): readonly string[] {
   return [
     ...(identity === null ? [] : ['--unshare-user', '--uid', `${identity.uid}`, '--gid', `${identity.gid}`]),
     ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
-    ...['--hostname', HOSTNAME, '--cap-drop', 'ALL', '--die-with-parent'],
+    ...['--hostname', spec.hostname ?? HOSTNAME, '--cap-drop', 'ALL', '--die-with-parent'],
+    ...(input.ownNetwork ? ['--unshare-net'] : []),
     ...['--seccomp', `${input.seccompFd}`, '--json-status-fd', `${input.statusFd}`],
     ...input.plan.flatMap(mountArgs),
     ...homeArgs(input),
@@ -59,6 +62,7 @@ export function emitArgs(args: readonly string[]): string {
 }
 
 function mountArgs(mount: Mount): readonly string[] {
+  if (mount.kind === 'memory') return ['--tmpfs', mount.target];
   if (mount.kind !== 'bind') return [`--${mount.kind}`, mount.target];
   return [mount.writable ? '--bind' : '--ro-bind', mount.source, mount.target];
 }

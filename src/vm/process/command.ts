@@ -6,26 +6,26 @@
  * reaches the command and ends none of those around it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
-import { type Cell, keepDescriptors, nsenterArgs } from '../../net/vestibule/index.js';
-import type { CommandExit, CommandSpec, DataFile, RunningCommand } from '../command.js';
+import { type Cell, keepDescriptors, nsenterArgs, type Tools } from '../../net/vestibule/index.js';
+import type { CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from '../command.js';
 import { bwrapArgs, coverable, emitArgs } from './bwrap.js';
 import { emitNsswitch, emitResolvConf, HOSTS } from './etc.js';
-import { commandOf, type ProcessFact, parseStatus } from './family.js';
+import { commandOf } from './family.js';
 import { hostFiles, readHostText } from './host.js';
 import { findCommand } from './lookup.js';
-import { planMounts } from './mounts.js';
+import { type Mount, planMounts } from './mounts.js';
 import { emitFilter } from './seccomp.js';
+import { processes, signalProcess } from './signals.js';
 import { parseUnixSockets } from './sockets.js';
 import { exitOf, type Outcome } from './status.js';
 
 /** Numbers of the pipes to bubblewrap, after the three standard ones. */
 const ARGS_FD = 3;
-const STATUS_FD = 4;
-const SECCOMP_FD = 5;
+export const STATUS_FD = 4;
+export const SECCOMP_FD = 5;
 const FIRST_FILE_FD = 6;
 
 /**
@@ -35,38 +35,87 @@ const FIRST_FILE_FD = 6;
 export async function startCommand(cell: Cell, spec: CommandSpec): Promise<RunningCommand> {
   const plan = planMounts(spec, homedir(), hostFiles);
   findCommand(spec.argv[0], { plan, host: hostFiles, workdir: spec.workdir, path: spec.env.get('PATH') });
-  const covered = coverable([...etcFiles(spec.searchDomains ?? []), ...spec.files], plan, hostFiles);
+  const etc = etcFiles(spec.searchDomains ?? []);
+  return await startPlanned(cell, { ...spec, files: [...etc, ...spec.files] }, plan);
+}
+
+/** Where there is no network there is no cell: what is needed of one all the same. */
+export interface Enclosure {
+  /** Null: a network namespace of its own, with nothing but `lo`. */
+  readonly pid: number | null;
+  readonly userNamespace: boolean;
+  readonly tools: Tools;
+}
+
+/** Starts `spec` with the mounts of `plan`; its files stand for all that the sandbox is to see in place of the host's. */
+export async function startPlanned(
+  cell: Enclosure,
+  spec: CommandSpec,
+  plan: readonly Mount[],
+): Promise<RunningCommand> {
+  const covered = coverable(spec.files, plan, hostFiles);
   const args = bwrapArgs({
     spec,
     plan,
     host: hostFiles,
     identity: cell.userNamespace ? ownIdentity() : null,
+    ownNetwork: cell.pid === null,
     sockets: parseUnixSockets(readHostText('/proc/net/unix') ?? ''),
     statusFd: STATUS_FD,
     seccompFd: SECCOMP_FD,
     firstFileFd: FIRST_FILE_FD,
     covered,
   });
+  const chain = [...enclosed(cell), ...[cell.tools.bwrap, '--args', `${ARGS_FD}`, '--', ...spec.argv]];
+  return await startChain(cell.tools, chain, {
+    spec,
+    args,
+    files: covered.map(({ content }) => content),
+  });
+}
+
+/** What leads into the cell, and waits there. */
+function enclosed({ tools, pid, userNamespace }: Enclosure): readonly string[] {
+  const own = userNamespace ? ['--user', '--map-root-user'] : [];
+  const enter = pid === null ? [] : [tools.nsenter, ...nsenterArgs(pid, userNamespace)];
+  return [...enter, tools.unshare, ...(pid === null ? own : []), '--pid', '--fork', '--kill-child', '--'];
+}
+
+export interface ChainInput {
+  /** A number is a descriptor of ours. */
+  readonly spec: Readonly<Record<'stdin' | 'stdout' | 'stderr', Stdio | number>>;
+  /** Of bubblewrap, which takes them from descriptor 3. */
+  readonly args: readonly string[];
+  /** Contents for the descriptors from 6 on. */
+  readonly files: readonly Uint8Array[];
+}
+
+/** Starts programs that lead to bubblewrap, and feeds it. */
+export async function startChain(
+  tools: Tools,
+  chain: readonly string[],
+  { spec, args, files }: ChainInput,
+): Promise<RunningCommand> {
   // All that can fail comes before the start: a chain that is not fed would wait for ever.
   const fed = new Map<number, string | Uint8Array>([
     [ARGS_FD, emitArgs(args)],
     [SECCOMP_FD, filterOfThisMachine()],
-    ...covered.map(({ content }, index) => [FIRST_FILE_FD + index, content] as const),
+    ...files.map((content, index) => [FIRST_FILE_FD + index, content] as const),
   ]);
   await keepDescriptors();
-  const child = spawnChain(cell, spec, covered.length);
+  const child = spawnChain(tools, chain, spec, files.length);
   for (const [fd, content] of fed) feed(child, fd, content);
   return follow(child);
 }
 
-function spawnChain({ tools, pid, userNamespace }: Cell, spec: CommandSpec, files: number): ChildProcess {
-  const chain = [
-    ...['--pdeathsig', 'KILL', '--', tools.nsenter, ...nsenterArgs(pid, userNamespace)],
-    ...[tools.unshare, '--pid', '--fork', '--kill-child', '--'],
-    ...[tools.bwrap, '--args', `${ARGS_FD}`, '--', ...spec.argv],
-  ];
+function spawnChain(
+  tools: Tools,
+  chain: readonly string[],
+  spec: ChainInput['spec'],
+  files: number,
+): ChildProcess {
   const pipes = Array.from({ length: FIRST_FILE_FD + files - ARGS_FD }, () => 'pipe' as const);
-  return spawn(tools.setpriv, chain, {
+  return spawn(tools.setpriv, ['--pdeathsig', 'KILL', '--', ...chain], {
     cwd: '/',
     // The command's variables are set by bubblewrap: here a LD_PRELOAD among them would act outside the sandbox.
     env: {},
@@ -106,24 +155,9 @@ async function sendSignal(child: ChildProcess, signal: NodeJS.Signals): Promise<
   if (signal === 'SIGKILL') return void child.kill('SIGKILL');
   while (child.exitCode === null && child.signalCode === null) {
     const command = commandOf(child.pid ?? 0, processes());
-    if (command !== null) return signalProcess(command, signal);
+    if (command !== null) return void signalProcess(command, signal);
     await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
   }
-}
-
-function signalProcess(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It ended between the look and the signal: there is nobody to signal.
-  }
-}
-
-function processes(): readonly ProcessFact[] {
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .map(name => parseStatus(readHostText(`/proc/${name}/status`) ?? ''))
-    .filter(fact => fact !== null);
 }
 
 function etcFiles(searchDomains: readonly string[]): readonly DataFile[] {
@@ -135,7 +169,7 @@ function etcFiles(searchDomains: readonly string[]): readonly DataFile[] {
   return files.map(([path, text]) => ({ path, content: Buffer.from(text) }));
 }
 
-function ownIdentity(): { readonly uid: number; readonly gid: number } {
+export function ownIdentity(): { readonly uid: number; readonly gid: number } {
   return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 }
 

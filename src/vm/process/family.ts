@@ -27,3 +27,13 @@ export function commandOf(outermost: number, processes: readonly ProcessFact[]):
     processes.find(fact => fact.parent === parent && fact.innerPid === innerPid)?.pid;
   return childOf(childOf(childOf(outermost, 1), 1), 2) ?? null;
 }
+
+/**
+ * The command below `outermost` that joins a machine: nsenter has one child, bubblewrap, and that has one. Null while
+ * they are still being made.
+ */
+export function joinedCommandOf(outermost: number, processes: readonly ProcessFact[]): number | null {
+  const childOf = (parent: number | undefined): number | undefined =>
+    processes.find(fact => fact.parent === parent)?.pid;
+  return childOf(childOf(outermost)) ?? null;
+}

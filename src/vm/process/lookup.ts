@@ -49,7 +49,7 @@ function hiddenHint(candidates: readonly string[], { host }: View): string {
 function lookAt(candidate: string, view: View): 'absent' | 'present' | 'runnable' {
   const seen = followLinks(candidate, view);
   if (seen === null) return 'absent';
-  // /proc and /dev are the sandbox's own: only the kernel can tell, when it is run.
+  // /proc, /dev and what is in memory are the sandbox's own: only the kernel can tell, when it is run.
   if (seen === OWN) return 'runnable';
   return view.host.kind(seen) === 'file' && view.host.isExecutable(seen) ? 'runnable' : 'present';
 }
@@ -92,5 +92,5 @@ function followLinks(path: string, { plan, host }: View): string | typeof OWN | 
 
 function isKernels(path: string, plan: readonly Mount[]): boolean {
   const top = plan.findLast(({ target }) => isWithin(path, target));
-  return top?.kind === 'dev' || top?.kind === 'proc';
+  return top?.kind === 'dev' || top?.kind === 'proc' || top?.kind === 'memory';
 }

@@ -22,8 +22,8 @@ export interface HostFiles {
 
 export type Mount =
   | { readonly kind: 'bind'; readonly source: string; readonly target: string; readonly writable: boolean }
-  /** Empty, writable, gone with the command. */
-  | { readonly kind: 'tmpfs' | 'dev' | 'proc'; readonly target: string };
+  /** Empty, writable, gone with the command; `memory` is filled by commands that others may run later. */
+  | { readonly kind: 'tmpfs' | 'memory' | 'dev' | 'proc'; readonly target: string };
 
 /** Fresh in every sandbox. /run and /tmp are also where the host's own sockets are. */
 const SCRATCH = ['/tmp', '/var/tmp', '/run', '/home', '/root'];
@@ -68,7 +68,7 @@ const KERNEL_KNOBS = [
   '/sys',
 ];
 
-function kernelMounts(host: HostFiles): readonly Mount[] {
+export function kernelMounts(host: HostFiles): readonly Mount[] {
   return [
     { kind: 'dev', target: '/dev' },
     { kind: 'proc', target: '/proc' },
@@ -94,7 +94,8 @@ function bindsOf(spec: CommandSpec, host: HostFiles): readonly Mount[] {
   });
 }
 
-function refuseHiddenSource(mount: Mount, hidden: readonly string[]): void {
+/** Throws `CONFIG_INVALID` for a bind out of what stays hidden. */
+export function refuseHiddenSource(mount: Mount, hidden: readonly string[]): void {
   if (mount.kind !== 'bind') return;
   const owner = hidden.find(path => isWithin(mount.source, path));
   if (owner === undefined) return;

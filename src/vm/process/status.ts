@@ -2,6 +2,12 @@
 import { constants } from 'node:os';
 import type { CommandExit } from '../command.js';
 
+/** `SIGKILL` of 9; null for a number that is no signal's. */
+export function signalName(number: number): NodeJS.Signals | null {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number);
+  return found === undefined ? null : (found[0] as NodeJS.Signals);
+}
+
 export interface Outcome {
   /** Of the outermost process; null when a signal ended it. */
   readonly code: number | null;

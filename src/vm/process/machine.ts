@@ -1,0 +1,215 @@
+/**
+ * A machine of this host's own programs: one set of namespaces, made once, that every command joins (shell: starts
+ * processes).
+ *
+ * A holder keeps the namespaces; it is process 2 of the machine and does nothing. With it, or with the gateway, all of
+ * the machine ends: the kernel sees to that. Commands see each other, and what they leave running stays.
+ */
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { findTools, type Tools } from '../../net/vestibule/index.js';
+import type {
+  ExecOptions,
+  ExecResult,
+  Execution,
+  FileContent,
+  FileInfo,
+  InteractiveExecution,
+  InteractiveOptions,
+  Machine,
+  MachineExit,
+  StopOptions,
+  VMConfig,
+  WriteOptions,
+} from '../backend.js';
+import { collect } from '../collect.js';
+import type { RunningCommand } from '../command.js';
+import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD } from '../config.js';
+import { ErrVMNotRunning, ErrVMStartFailed, ErrVMState } from '../errors.js';
+import { createExecFiles, type ExecFiles } from '../exec-files.js';
+import { type Enclosure, startPlanned } from './command.js';
+import { ownEnclosure } from './enclosure.js';
+import { hostFiles } from './host.js';
+import { Joiner } from './joiner.js';
+import { type Layout, PRIVATE_SETTINGS, planLayout } from './layout.js';
+import { machineFiles } from './machine-files.js';
+import { prepareRoot, rootOf } from './root.js';
+import { namesakes, parentOf, signalProcess } from './signals.js';
+
+/** Says when it is there, then lives until its standard input ends. */
+const HOLDER = ['sh', '-c', 'echo ready; exec cat >/dev/null'] as const;
+
+export class ProcessMachine implements Machine {
+  readonly rootfsPath: string;
+  readonly #config: VMConfig;
+  readonly #workspace: string;
+  readonly #layout: Layout;
+  readonly #tools: Tools;
+  readonly #files: ExecFiles;
+  #holder: RunningCommand | null = null;
+  #joiner: Joiner | null = null;
+  #ended: Promise<MachineExit> | null = null;
+  #stopping = false;
+
+  /** Throws `MOUNT_CONFIG_INVALID`, `CONFIG_INVALID` or `TOOL_MISSING`. */
+  constructor(config: VMConfig, workspace: string) {
+    this.#config = config;
+    this.#workspace = workspace;
+    this.rootfsPath = rootOf(config.stateDir);
+    this.#tools = findTools();
+    this.#layout = planLayout({ root: this.rootfsPath, vfs: config.vfs, hide: config.hide }, hostFiles);
+    this.#files = createExecFiles((command, options) => this.execStream(command, options));
+  }
+
+  get pid(): number | null {
+    return this.#joiner?.inside ?? null;
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    if (this.#ended !== null) throw new ErrVMState('a machine is started once');
+    this.#ended = NOT_YET;
+    signal?.throwIfAborted();
+    const { door, persist } = this.#config;
+    await prepareRoot({ root: this.rootfsPath, layout: this.#layout, workspace: this.#workspace, persist });
+    const enclosure = door?.cell ?? (await ownEnclosure(this.#tools));
+    const holder = await this.#hold(enclosure);
+    this.#holder = holder;
+    this.#ended = holder.exit.then(({ code }) => this.#end(code));
+    const kill = (): void => holder.kill('SIGKILL');
+    signal?.addEventListener('abort', kill, { once: true });
+    try {
+      await readyOf(holder);
+      this.#joiner = new Joiner(this.#tools, enclosure, holder.pid, {
+        layout: this.#layout,
+        config: this.#config,
+        workspace: this.#workspace,
+      });
+      signal?.throwIfAborted();
+    } catch (error) {
+      kill();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', kill);
+    }
+  }
+
+  #hold(enclosure: Enclosure): Promise<RunningCommand> {
+    const { hide, hostname } = this.#config;
+    return startPlanned(
+      enclosure,
+      {
+        argv: HOLDER,
+        env: new Map([['PATH', '/usr/bin:/bin']]),
+        workdir: '/',
+        binds: [],
+        noFsIsolation: false,
+        hide: [...hide, ...PRIVATE_SETTINGS],
+        hostname,
+        files: machineFiles(this.#config),
+        stdin: 'pipe',
+        stdout: 'pipe',
+        stderr: 'pipe',
+      },
+      this.#layout.plan,
+    );
+  }
+
+  #end(code: number): MachineExit {
+    this.#joiner = null;
+    if (this.#stopping) return { reason: 'stopped', message: '' };
+    return { reason: 'ended', message: `the machine's first process ended with ${code}` };
+  }
+
+  async stop({ graceMs = DEFAULT_GRACEFUL_SHUTDOWN_PERIOD }: StopOptions = {}): Promise<void> {
+    const holder = this.#holder;
+    if (holder === null) return;
+    this.#stopping = true;
+    const inside = this.#joiner?.inside;
+    if (inside !== undefined && graceMs > 0) await endGently(inside, graceMs);
+    holder.kill('SIGKILL');
+    await holder.exit;
+  }
+
+  async wait(): Promise<MachineExit> {
+    if (this.#ended === null) throw new ErrVMNotRunning();
+    return await this.#ended;
+  }
+
+  async exec(command: string, options: ExecOptions = {}): Promise<ExecResult> {
+    return await collect(await this.execStream(command, options), options);
+  }
+
+  async execStream(command: string, options: ExecOptions = {}): Promise<Execution> {
+    return await this.#running().stream(command, options);
+  }
+
+  async execInteractive(command: string, options: InteractiveOptions = {}): Promise<InteractiveExecution> {
+    return await this.#running().interactive(command, options);
+  }
+
+  #running(): Joiner {
+    if (this.#joiner === null || this.#stopping) throw new ErrVMNotRunning();
+    return this.#joiner;
+  }
+
+  writeFile(path: string, content: FileContent, options?: WriteOptions): Promise<void> {
+    return this.#files.writeFile(path, content, options);
+  }
+
+  readFile(path: string): Promise<Uint8Array> {
+    return this.#files.readFile(path);
+  }
+
+  readFileStream(path: string): Promise<Readable> {
+    return this.#files.readFileStream(path);
+  }
+
+  listFiles(path: string): Promise<readonly FileInfo[]> {
+    return this.#files.listFiles(path);
+  }
+
+  searchFiles(path: string, pattern: string): Promise<readonly FileInfo[]> {
+    return this.#files.searchFiles(path, pattern);
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Between the call of `start` and the holder: nothing can have ended. */
+const NOT_YET = new Promise<MachineExit>(() => {});
+
+/** Resolves when the holder has spoken. Throws `VM_START_FAILED` with what bubblewrap said. */
+async function readyOf({ stdout, stderr, exit }: RunningCommand): Promise<void> {
+  let said = '';
+  stderr?.on('data', (chunk: Buffer) => {
+    if (said.length < MAX_SAID) said += chunk;
+  });
+  const spoke = new Promise<'ready'>(resolve => stdout?.once('data', () => resolve('ready')));
+  const outcome = await Promise.race([spoke, exit]);
+  stdout?.resume();
+  if (outcome !== 'ready') throw new ErrVMStartFailed(`the machine did not come up: ${said.trim()}`);
+}
+
+const MAX_SAID = 4096;
+
+const LOOK_AGAIN_MS = 20;
+
+/** Asks everybody in the machine to end, but the two that hold it; waits until they have, or the time is over. */
+async function endGently(inside: number, graceMs: number): Promise<void> {
+  const others = (): readonly number[] =>
+    namesakes(inside).filter(pid => pid !== inside && !isInit(pid, inside));
+  for (const pid of others()) signalProcess(pid, 'SIGTERM');
+  const over = AbortSignal.timeout(graceMs);
+  while (!over.aborted && others().length > 0) await delay(LOOK_AGAIN_MS);
+}
+
+/** bubblewrap, process 1: whoever reaps the orphans is asked last. */
+function isInit(pid: number, inside: number): boolean {
+  return parentOf(inside) === pid;
+}
