@@ -17,9 +17,12 @@ export type {
   VMConfig,
   WriteOptions,
 } from './backend.js';
+export { collect } from './collect.js';
 export type { Bind, CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from './command.js';
 export * from './config.js';
 export * from './errors.js';
+export { createExecFiles, type ExecFiles } from './exec-files.js';
+export { matchPaths } from './glob.js';
 export { composeCommand, shellQuoteArgs } from './guest-command.js';
 export { kernelDNSParam, kernelIPDNSSuffix } from './kernel-dns.js';
 export {
@@ -29,6 +32,8 @@ export {
   validateGuestMount,
   validateMounts,
 } from './mount-spec.js';
+export { processBackend } from './process/backend.js';
 export { startCommand } from './process/command.js';
+export { removeTree } from './process/root.js';
 export { trustFor } from './trust/host-trust.js';
 export type { Trust } from './trust/trust.js';
