@@ -86,7 +86,7 @@ export interface Admitted {
 /** Compiles the policy, loads the secrets, starts. Throws `GatewayError`. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   refuseUnsafeProcess(options.env ?? process.env, process.execArgv);
-  const policy = compileLayers(options.layers, 1);
+  const policy = compileLayers(options.layers, 1, options.sinks);
   const trust = options.trust ?? (await loadTrust(options.upstreamCa ?? []));
   const { env = process.env, literals = new Map(), clock = systemClock } = options;
   const secrets = new LiveSecrets(env, literals, trust, clock);
@@ -305,7 +305,7 @@ export class Gateway implements AsyncDisposable {
   /** Replaces policy and secrets as one. A failure leaves the old ones, says so in an event, and throws. */
   async reload(layers: readonly PolicyDocument[]): Promise<void> {
     try {
-      const policy = compileLayers(layers, this.#policy.generation + 1);
+      const policy = compileLayers(layers, this.#policy.generation + 1, this.#options.sinks);
       const values = await this.#secrets.load(policy.secrets);
       this.#scripts.use(await this.#scripts.load(policy.script));
       this.#policy = policy;

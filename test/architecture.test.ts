@@ -9,7 +9,7 @@ const SHELLS = new RegExp(
     'core/clock',
     'policy/load',
     'events/(file-sink|lines|log-file|rotate)',
-    'sinks/(credentials|delivery|load|open|webhook)',
+    'sinks/(credentials|delivery|listen|load|open|server|webhook)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|task-time|thread|worker)',

@@ -3,6 +3,7 @@
  *
  * Pure of I/O: it awaits what the sink does and keeps no time.
  */
+import type { Endpoint } from '../core/address.js';
 import type { Event } from './event.js';
 import { EventQueue, type Loss, type QueueLimits } from './queue.js';
 
@@ -24,6 +25,8 @@ export interface Sink {
    */
   readonly whenFull: 'block' | 'drop-and-mark';
   readonly limits?: QueueLimits;
+  /** Where it listens on this host: no sandbox may reach it, whatever its policy says. */
+  readonly listensOn?: readonly Endpoint[];
   /** True while the sink cannot put on record what it took: with `block`, the bus is blocked. */
   readonly failing?: boolean;
   /** Takes events in order; the next batch comes when the promise has settled. A rejection loses this batch. */

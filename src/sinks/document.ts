@@ -85,7 +85,10 @@ export function credentialsOf(sink: SinkInput): readonly CredentialInput[] {
 export function filesOf(sink: SinkInput): readonly string[] {
   const files = credentialsOf(sink).flatMap(({ file }) => file ?? []);
   const own = fileOf(sink);
-  return own === null || own === '-' ? files : [...files, own];
+  if (sink.type === 'server' && sink.listen.startsWith('unix:'))
+    files.push(sink.listen.slice('unix:'.length));
+  if (own !== null && own !== '-') files.push(own);
+  return files;
 }
 
 export function filterOf({ filter }: SinkInput): EventFilter | null {

@@ -46,6 +46,7 @@ type Opener<T extends SinkInput['type']> = (sink: SinkOf<T>, around: Surrounding
 const OPENERS: { readonly [T in SinkInput['type']]: () => Promise<Opener<T>> } = {
   file: async () => (await import('./open-files.js')).openFile,
   stdout: async () => (await import('./open-files.js')).openStdout,
+  server: async () => (await import('./open-server.js')).openServer,
   webhook: async () => (await import('./open-webhook.js')).openWebhook,
 };
 

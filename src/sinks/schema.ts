@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import type { Result } from '../core/result.js';
 import { compileFilter } from '../events/filter.js';
-import { parseDuration, parseSize, parseTarget } from './values.js';
+import { parseDuration, parseListen, parseSize, parseTarget } from './values.js';
 
 /** A string that `parse` accepts; its sentence becomes the problem. */
 function text(parse: (value: string) => Result<unknown, string>, description: string): z.ZodString {
@@ -142,9 +142,33 @@ const webhookSink = z.strictObject({
   headers,
 });
 
+const serverSink = z
+  .strictObject({
+    type: z.literal('server'),
+    name: common.name,
+    filter: common.filter,
+    format,
+    listen: text(parseListen, 'unix:PATH, 127.0.0.1:PORT or [::1]:PORT'),
+    token_from: credential.optional().describe('what a reader shows as its bearer token; needed on a port'),
+    ring: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .optional()
+      .describe('events held for those who come back; default: 10000'),
+    readers: z.int().min(1).max(1_000).optional().describe('at a time; default: 32'),
+    stall: duration.optional().describe('how long a reader may take nothing; default: 60s'),
+  })
+  .superRefine((sink, context) => {
+    if (!sink.listen.startsWith('unix:') && sink.token_from === undefined) {
+      const message = 'a port is open to every user of this host: token_from is needed, or a unix socket';
+      context.addIssue({ code: 'custom', path: ['listen'], message });
+    }
+  });
+
 export const sinksSchema = z.strictObject({
   sinks: z
-    .array(z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink]))
+    .array(z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink]))
     .max(64)
     .optional(),
 });

@@ -15,9 +15,11 @@ export function sinkOfUrl(text: string): Result<object, string> {
       return ok({ type: 'webhook', url: text });
     case 'file':
       return ok({ type: 'file', path: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') });
+    case 'unix':
+      return ok({ type: 'server', listen: text });
     default:
       return err(`${quoted(text)} is none of ${FORMS}`);
   }
 }
 
-const FORMS = 'https://… and file:PATH';
+const FORMS = 'https://…, file:PATH and unix:PATH';

@@ -142,3 +142,47 @@ test('a file of sinks that others may write is refused', async () => {
   expect(code).toBe(125);
   expect(stderr).toContain('can be written by others');
 });
+
+test('the event server tells a run as it happens, and no rule or pin leads a sandbox to it', async () => {
+  const probe = http.createServer();
+  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise(resolve => probe.close(resolve));
+  const token = stage.place.file('reader-token', 'token-of-the-reader');
+  const file = stage.place.file(
+    'server.yaml',
+    `sinks: [{ type: server, listen: "127.0.0.1:${port}", token_from: { file: ${token} } }]`,
+  );
+  const script = `curl -s https://api.test/; echo; curl -s -m 5 -H 'Authorization: Bearer token-of-the-reader' http://self.test/events; read x`;
+  const pin = ['--add-host', `self.test=127.0.0.1:${port}`, '--allow', 'self.test'];
+  const child = stage.start(script, ['--events', file, ...pin]);
+  const got: Event[] = [];
+  const headers = { authorization: 'Bearer token-of-the-reader', host: `127.0.0.1:${port}` };
+  const response = await new Promise<http.IncomingMessage>(resolve => {
+    const attempt = (): void => {
+      http
+        .get({ host: '127.0.0.1', port, path: '/events?from=start', headers }, resolve)
+        .on('error', () => setTimeout(attempt, 20));
+    };
+    attempt();
+  });
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    text += chunk;
+    const whole = text.slice(0, text.lastIndexOf('\n\n') + 1);
+    got.splice(
+      0,
+      got.length,
+      ...eventsIn([...whole.matchAll(/^data: (.*)$/gm)].map(([, line]) => line).join('\n')),
+    );
+    if (got.some(({ network }) => network?.host === 'self.test' && network.blocked)) break;
+  }
+  child.stdin.end('\n');
+  await new Promise(resolve => child.once('close', resolve));
+  expect(got.map(({ seq }) => seq)).toEqual(got.map((_event, i) => i + 1));
+  expect(got).toContainEqual(
+    expect.objectContaining({ type: 'request.done', network: expect.objectContaining({ host: 'api.test' }) }),
+  );
+  const refused = got.find(({ network }) => network?.host === 'self.test' && network.blocked);
+  expect(refused?.network).toMatchObject({ decision: 'deny', reason: 'gateway-address' });
+});

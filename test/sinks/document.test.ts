@@ -53,6 +53,11 @@ test('a password in a URL does not stand in the message that refuses it', () => 
 
 test.each([
   [
+    'a port without a token',
+    'sinks: [{ type: server, listen: "127.0.0.1:0" }]',
+    's.yaml:1: sinks[0].listen: a port is open to every user of this host: token_from is needed, or a unix socket',
+  ],
+  [
     'two sinks of one name',
     'sinks: [{ type: stdout, name: a }, { type: file, path: x, name: a }]',
     "s.yaml:1: sinks[1].name: 'a' is the name of another sink",
@@ -127,6 +132,7 @@ test.each([
 test.each([
   ['https://a.test/hook', { type: 'webhook', url: 'https://a.test/hook' }],
   ['file:///var/log/e.jsonl', { type: 'file', path: '/var/log/e.jsonl' }],
+  ['unix:/run/e.sock', { type: 'server', listen: 'unix:/run/e.sock' }],
   ['file:e.jsonl', { type: 'file', path: 'e.jsonl' }],
 ])('--event-sink %s stands for an entry of the file', (text, want) => {
   const entry = sinkOfUrl(text);
