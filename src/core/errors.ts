@@ -9,6 +9,7 @@ export type GatewayErrorCode =
   | 'CA_UNSAFE' // the CA's key can be read by others, or its folder is not ours
   | 'TOOL_MISSING' // a program the inner door stands on is not installed
   | 'NAMESPACE_DENIED' // the kernel or its policy refuses user or network namespaces
+  | 'TUN_DENIED' // /dev/net/tun cannot be opened, so a machine would have no network
   | 'WARDEN_FAILED' // the warden ended before the door was ready
   | 'COMMAND_NOT_FOUND' // the sandbox's command does not exist (exit code 127)
   | 'COMMAND_NOT_EXECUTABLE' // it exists and cannot be run (exit code 126)

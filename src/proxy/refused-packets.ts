@@ -50,9 +50,7 @@ function factsOf(refusal: Refusal, host: string, generation: number): NetworkEve
     response_bytes: 0,
     duration_ms: 0,
     blocked: true,
-    block_reason: tcp
-      ? `no rule names TCP port ${port}, so the connection was refused at once`
-      : `only TCP and DNS leave a sandbox, not ${nameOf(refusal)}`,
+    block_reason: reasonOf(refusal),
     reason: tcp ? 'port-not-allowed' : 'not-carried',
     rule: null,
     destination: null,
@@ -60,6 +58,16 @@ function factsOf(refusal: Refusal, host: string, generation: number): NetworkEve
     secrets: [],
     generation,
   };
+}
+
+function reasonOf(refusal: Refusal): string {
+  const { protocol, port, address } = refusal;
+  if (protocol === 'tcp') return `no rule names TCP port ${port}, so the connection was refused at once`;
+  if (protocol === 'forged')
+    return `the machine sent packets as ${address}, with an address or a MAC that is not its own`;
+  if (protocol === 'malformed')
+    return 'the machine sent frames of a kind that no machine on this link has to send';
+  return `only TCP and DNS leave a sandbox, not ${nameOf(refusal)}`;
 }
 
 function nameOf(refusal: Refusal): string {

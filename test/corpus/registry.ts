@@ -2,6 +2,7 @@
 import type { CorpusAdapter } from '../support/corpus/case.js';
 import { dnsAdapter } from '../support/corpus/dns-cases.js';
 import { eventAdapter } from '../support/corpus/event-cases.js';
+import { frameAdapter } from '../support/corpus/frame-cases.js';
 import { h2Adapter } from '../support/corpus/h2-adapter.js';
 import { domainAdapter, ssrfAdapter } from '../support/corpus/policy-adapter.js';
 import { responseAdapter } from '../support/corpus/response-adapter.js';
@@ -11,8 +12,6 @@ import { smugglingAdapter } from '../support/corpus/smuggling-adapter.js';
 import { sniAdapter } from '../support/corpus/sni-adapter.js';
 
 type Entry = CorpusAdapter | { readonly reason: string };
-
-const LATER = 'its part of the gateway is not there yet';
 
 const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['dns', dnsAdapter],
@@ -25,7 +24,7 @@ const ADAPTERS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['secrets', secretAdapter],
   ['smuggling', smugglingAdapter],
   ['scripts', scriptAdapter],
-  ['frames', { reason: LATER }],
+  ['frames', frameAdapter],
 ]);
 
 export function adapterFor(name: string): Entry {

@@ -6,11 +6,13 @@ import { Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../../core/errors.js';
-import { namespaceMending } from './mending.js';
+import { namespaceMending, tunMending } from './mending.js';
 import { plainPorts } from './plain.js';
 import type { PortRange } from './ports.js';
 import { cellRules, DNS_PORT, GATE_IPV4, GATE_IPV6, gateRules, TCP_PORT } from './ruleset.js';
-import { CELL_SCRIPT, GATE_SCRIPT } from './script.js';
+import { CELL_SCRIPT, GATE_SCRIPT, TAP_CELL_SCRIPT } from './script.js';
+import { takeDescriptor } from './syscalls.js';
+import { DHCP_SERVER_PORT, linkLocalOf, type TapLease, tapRules } from './tap-rules.js';
 import { SYSTEM_PATH, type Tools } from './tools.js';
 
 /** Namespaces that stand, and the sockets in them. */
@@ -23,10 +25,18 @@ export interface Gate {
   readonly servers: ReadonlyMap<number, Server>;
   /** One for each family. */
   readonly dnsSockets: readonly DatagramSocket[];
+  /** The machine's end of its link, and where it asks for its address; null for a process. */
+  readonly tap: GateTap | null;
   /** Resolves when the last process of the door has ended. */
   readonly ended: Promise<void>;
   /** Ends the processes; `ended` follows. */
   end(): void;
+}
+
+export interface GateTap {
+  /** An open TAP, non-blocking; each frame follows a `struct virtio_net_hdr` of ten bytes. Ours to close. */
+  readonly fd: number;
+  readonly dhcpSocket: DatagramSocket;
 }
 
 export interface GateOptions {
@@ -34,6 +44,8 @@ export interface GateOptions {
   readonly ports: readonly PortRange[];
   /** False: namespaces without a user namespace around them, which only root can make. */
   readonly userNamespace: boolean;
+  /** A machine's link instead of a process's; needs nft. */
+  readonly tap: TapLease | null;
 }
 
 /** A door that takes longer than this to open never will. */
@@ -46,7 +58,10 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   const timer = setTimeout(() => child.kill('SIGKILL'), OPEN_TIMEOUT_MS);
   try {
     const [report, sockets] = await Promise.race([
-      Promise.all([readReport(child), receiveSockets(child).then(allOrNever)]),
+      Promise.all([
+        readReport(child),
+        receiveSockets(child).then(all => allOrNever(all, options.tap !== null)),
+      ]),
       failure(child),
     ]);
     const lifeline = child.stdio[4] as Writable;
@@ -60,7 +75,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   }
 }
 
-function spawnGate({ tools, ports, userNamespace }: GateOptions): ChildProcess {
+function spawnGate({ tools, ports, userNamespace, tap }: GateOptions): ChildProcess {
   const user = userNamespace ? ['--user', '--map-root-user'] : [];
   // Nothing of the gateway's own environment, which may hold secrets, goes near the sandbox.
   const env = {
@@ -74,7 +89,9 @@ function spawnGate({ tools, ports, userNamespace }: GateOptions): ChildProcess {
     // Present whenever the kernel has the family, addresses or not.
     IPV6: existsSync('/proc/net/if_inet6') ? 'yes' : 'no',
     CELL_SCRIPT,
+    TAP: '',
     ...(tools.nft === null ? plainEnv(ports) : ruledEnv(tools.nft, ports)),
+    ...(tap === null ? {} : tapEnv(tap, ports)),
   };
   return spawn(tools.unshare, [...user, '--net', '--', tools.sh, '-c', GATE_SCRIPT], {
     cwd: '/',
@@ -98,6 +115,23 @@ function ruledEnv(nft: string, ports: readonly PortRange[]): Readonly<Record<str
 function plainEnv(ports: readonly PortRange[]): Readonly<Record<string, string>> {
   const dns = { DNS_PORT: '53', DNS_IPV4: GATE_IPV4, DNS_IPV6: GATE_IPV6 };
   return { NFT: '', TCP_PORTS: plainPorts(ports).join(' '), ...dns };
+}
+
+function tapEnv(lease: TapLease, ports: readonly PortRange[]): Readonly<Record<string, string>> {
+  return {
+    TAP: 'gate0',
+    DHCP_PORT: String(DHCP_SERVER_PORT),
+    GATE_RULES: tapRules(lease, ports),
+    CELL_SCRIPT: TAP_CELL_SCRIPT,
+    MTU: String(lease.mtu),
+    GATE_MAC: lease.gateMac,
+    GUEST_MAC: lease.guestMac,
+    GATE_V4: `${lease.gateIpv4}/${lease.prefixIpv4}`,
+    GUEST_V4: lease.guestIpv4,
+    GATE_V6: `${lease.gateIpv6}/${lease.prefixIpv6}`,
+    GUEST_V6: lease.guestIpv6,
+    GUEST_LOCAL: linkLocalOf(lease.guestMac),
+  };
 }
 
 /**
@@ -126,6 +160,7 @@ export async function openListeners(
 /** The compiled warden, also for a caller that runs from the sources. */
 function wardenFile(): string {
   const here = fileURLToPath(new URL('./warden.cjs', import.meta.url));
+  if (existsSync(here)) return here;
   return here.replace(/\/src\/(net\/vestibule\/warden\.cjs)$/, '/dist/$1');
 }
 
@@ -144,28 +179,42 @@ async function readReport(child: ChildProcess): Promise<Report> {
   return { cellPid: Number(pid), ipv6: families === '46' };
 }
 
-interface Sockets {
-  readonly servers: ReadonlyMap<number, Server>;
-  readonly dnsSockets: readonly DatagramSocket[];
-}
+type Sockets = Pick<Gate, 'servers' | 'dnsSockets' | 'tap'>;
 
 /** Without its sockets the door has failed, and `failure` has more to say. */
-function allOrNever(sockets: Sockets): Sockets | Promise<never> {
-  const { servers, dnsSockets } = sockets;
-  return servers.size > 0 && dnsSockets.length > 0 ? sockets : new Promise(() => {});
+function allOrNever(sockets: Sockets, wantsTap: boolean): Sockets | Promise<never> {
+  const { servers, dnsSockets, tap } = sockets;
+  const all = servers.size > 0 && dnsSockets.length > 0 && (tap !== null || !wantsTap);
+  return all ? sockets : new Promise(() => {});
 }
 
 /** What the warden has handed over when its end of the channel closes: everything, unless it has failed. */
 function receiveSockets(child: ChildProcess): Promise<Sockets> {
-  return new Promise(resolve => {
+  return new Promise((resolve, reject) => {
     const servers = new Map<number, Server>();
     const dnsSockets: DatagramSocket[] = [];
+    let dhcpSocket: DatagramSocket | null = null;
+    let taken: Promise<number> | null = null;
     child.on('message', (name, handle) => {
       if (handle instanceof Server) servers.set(Number(name), handle);
+      else if (name === 'dhcp') dhcpSocket = handle as unknown as DatagramSocket;
       else if (handle !== undefined) dnsSockets.push(handle as unknown as DatagramSocket);
+      else taken = takeTap(child, name);
     });
-    child.once('disconnect', () => resolve({ servers, dnsSockets }));
+    child.once('disconnect', () => {
+      const tapOf = async (): Promise<GateTap | null> =>
+        taken === null || dhcpSocket === null ? null : { fd: await taken, dhcpSocket };
+      tapOf().then(tap => resolve({ servers, dnsSockets, tap }), reject);
+    });
   });
+}
+
+/** The warden says where it holds the TAP; it is ours once we have a descriptor of our own. */
+async function takeTap(child: ChildProcess, message: unknown): Promise<number> {
+  const { pid, fd } = message as { readonly pid: number; readonly fd: number };
+  const own = await takeDescriptor(pid, fd);
+  child.send('taken');
+  return own;
 }
 
 /** Rejects when the door's first process ends: before the door is open that is a failure. */
@@ -176,6 +225,7 @@ async function failure(child: ChildProcess): Promise<never> {
 }
 
 function gateError(said: string): GatewayError {
+  if (/^open: /m.test(said)) return new GatewayError('TUN_DENIED', tunMending(said));
   const denied = /^unshare: |Operation not permitted/m.test(said);
   if (!denied) return new GatewayError('WARDEN_FAILED', `the sandbox's network could not be made: ${said}`);
   const mending = namespaceMending(readSwitch);

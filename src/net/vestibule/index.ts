@@ -4,14 +4,15 @@ import type { Socket as DatagramSocket } from 'node:dgram';
 import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
 import { createArrivals } from './arrivals.js';
-import { type Gate, openGate } from './gate.js';
+import { type Gate, type GateOptions, openGate } from './gate.js';
 import { createListeners, type Listeners } from './listeners.js';
 import { loadOriginalTarget } from './original.js';
 import { ownTarget } from './plain.js';
 import type { PortRange } from './ports.js';
-import { parseRefusals, type Refusal } from './refusals.js';
+import { parseRefusals, parseTapRefusals, type Refusal } from './refusals.js';
 import { portUpdate } from './ruleset.js';
-import { findTools, SYSTEM_PATH, type Tools } from './tools.js';
+import { closeTap, serveDhcp } from './tap.js';
+import { findTools, nftMending, SYSTEM_PATH } from './tools.js';
 import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
 export { installCommand, setupCommands, TOOL_NAMES, type ToolName } from './mending.js';
@@ -19,6 +20,8 @@ export { PLAIN_PORTS } from './plain.js';
 export { ANY_PORT, type PortRange } from './ports.js';
 export { type Refusal, refusalKind } from './refusals.js';
 export { keepDescriptors, loadSyscalls, type Syscalls } from './syscalls.js';
+export type { Tap } from './tap.js';
+export { TAP_LEASE, type TapLease } from './tap-rules.js';
 export { findPackageManager, findProgram, findTools, SYSTEM_PATH, type Tools } from './tools.js';
 export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
@@ -29,9 +32,11 @@ export type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 export async function openVestibule(options: VestibuleOptions): Promise<Vestibule> {
   options.signal?.throwIfAborted();
   const { tools = findTools() } = options;
+  const lease = options.tap ?? null;
+  if (lease !== null && tools.nft === null) throw new GatewayError('TOOL_MISSING', nftMending());
   // At the same time: the processes take some sixty milliseconds, the library ten.
   const [opened, loaded] = await Promise.allSettled([
-    openAnyGate(tools, options.allowedPorts),
+    openAnyGate({ tools, ports: options.allowedPorts, tap: lease }),
     tools.nft === null ? ownTarget : loadOriginalTarget(),
   ]);
   if (opened.status === 'rejected') throw opened.reason;
@@ -42,12 +47,16 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
   }
   const targetOf = loaded.value;
   for (const socket of gate.dnsSockets) options.onDnsUdp(socket);
+  if (gate.tap !== null && lease !== null) serveDhcp(gate.tap.dhcpSocket, lease);
   const arrivals = createArrivals(targetOf, options);
   const listeners = createListeners(gate, arrivals);
   const cell: Cell = { pid: gate.cellPid, userNamespace, ipv6: gate.ipv6, tools };
   const closed = gate.ended.then(() => {
     arrivals.close();
     for (const socket of gate.dnsSockets) closeDatagrams(socket);
+    if (gate.tap === null) return;
+    closeDatagrams(gate.tap.dhcpSocket);
+    closeTap(gate.tap);
   });
   const close = async (): Promise<void> => {
     arrivals.close();
@@ -59,8 +68,9 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
   return {
     sandbox: options.sandbox,
     cell,
+    tap: gate.tap === null || lease === null ? null : { fd: gate.tap.fd, lease },
     reloadPorts: ports => reloadPorts(gate, cell, listeners, ports),
-    refusals: () => listRefusals(cell),
+    refusals: () => listRefusals(gate, cell),
     closed,
     close,
     [Symbol.asyncDispose]: close,
@@ -69,15 +79,14 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
 
 /** A user namespace wherever the machine gives one, also to root; without it only root can have a door. */
 async function openAnyGate(
-  tools: Tools,
-  ports: readonly PortRange[],
+  options: Omit<GateOptions, 'userNamespace'>,
 ): Promise<{ readonly gate: Gate; readonly userNamespace: boolean }> {
   try {
-    return { gate: await openGate({ tools, ports, userNamespace: true }), userNamespace: true };
+    return { gate: await openGate({ ...options, userNamespace: true }), userNamespace: true };
   } catch (error) {
     const denied = error instanceof GatewayError && error.code === 'NAMESPACE_DENIED';
     if (!denied || process.getuid?.() !== 0) throw error;
-    return { gate: await openGate({ tools, ports, userNamespace: false }), userNamespace: false };
+    return { gate: await openGate({ ...options, userNamespace: false }), userNamespace: false };
   }
 }
 
@@ -91,14 +100,18 @@ async function reloadPorts(
   if (tools.nft === null)
     return await listeners.change(tools, nsenterArgs(gate.gatePid, userNamespace), ports);
   await Promise.all([
-    nft(tools.nft, cell, pid, ['-f', '-'], portUpdate('cell', ports)),
+    // A machine's cell has no rules: nothing in it is connected to anything.
+    ...(gate.tap === null ? [nft(tools.nft, cell, pid, ['-f', '-'], portUpdate('cell', ports))] : []),
     nft(tools.nft, cell, gate.gatePid, ['-f', '-'], portUpdate('gate', ports)),
   ]);
 }
 
-async function listRefusals(cell: Cell): Promise<readonly Refusal[]> {
+async function listRefusals(gate: Gate, cell: Cell): Promise<readonly Refusal[]> {
   const { nft: program } = cell.tools;
   if (program === null) return [];
+  if (gate.tap !== null) {
+    return parseTapRefusals(await nft(program, cell, gate.gatePid, ['-n', 'list', 'ruleset'], ''));
+  }
   return parseRefusals(await nft(program, cell, cell.pid, ['-n', 'list', 'table', 'inet', 'cell'], ''));
 }
 

@@ -109,3 +109,10 @@ export function namespaceMending(read: (file: string) => string | null): readonl
     return value !== null && refusing(value) ? [command] : [];
   });
 }
+
+/** What to say when the TAP cannot be made; `said` is what `ip tuntap` wrote. */
+export function tunMending(said: string): string {
+  const absent = /No such (file|device)/.test(said);
+  const command = absent ? 'modprobe tun' : 'chmod 0666 /dev/net/tun';
+  return `a machine's network needs /dev/net/tun, and ${absent ? 'it does not exist' : 'it is not ours to open'}. Mend it, as root, with \`${command}\`.`;
+}

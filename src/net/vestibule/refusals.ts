@@ -43,6 +43,41 @@ export function parseRefusals(listing: string): readonly Refusal[] {
   }));
 }
 
+/** `17 . 10.0.0.1 counter …` in the sets of frames that came under somebody else's address. */
+const FORGED_SET = /set forged6? \{[^}]*?elements = \{([^}]*)\}/g;
+const STRANGE = /counter strange \{\s*packets (\d+) bytes (\d+)/;
+
+/**
+ * The same of a machine, whose frames are judged too: `forged` tells of packets by the address that they claimed to
+ * come from (or that had the right one and another's MAC), `malformed` of frames that are none a machine should send.
+ */
+export function parseTapRefusals(listing: string): readonly Refusal[] {
+  const forged = Array.from(listing.matchAll(FORGED_SET), ([, elements = '']) =>
+    parseRefusals(elements),
+  ).flat();
+  const byAddress = new Map<string, Refusal>();
+  for (const { address, packets, bytes } of forged) {
+    const before = byAddress.get(address) ?? { packets: 0, bytes: 0 };
+    byAddress.set(address, {
+      ...{ protocol: 'forged', address, port: 0 },
+      ...{ packets: before.packets + packets, bytes: before.bytes + bytes },
+    });
+  }
+  const [, packets = '0', bytes = '0'] = STRANGE.exec(listing) ?? [];
+  const strange = {
+    protocol: 'malformed',
+    address: '',
+    port: 0,
+    packets: Number(packets),
+    bytes: Number(bytes),
+  };
+  return [
+    ...parseRefusals(listing.replaceAll(FORGED_SET, '')),
+    ...byAddress.values(),
+    ...(strange.packets > 0 ? [strange] : []),
+  ];
+}
+
 /** What a well-known kind of refusal is, for an operator's eyes: `quic`, `dot`, `doq`, `mdns`; else the protocol. */
 export function refusalKind({ protocol, port }: Pick<Refusal, 'protocol' | 'port'>): string {
   return KINDS.get(`${protocol}/${port}`) ?? protocol;

@@ -17,7 +17,7 @@ export const CELL_IPV6 = 'fd53:616c:6c79::2';
 export const TCP_PORT = 15_001;
 export const DNS_PORT = 15_053;
 /** A port on which nothing listens: what is sent here is refused. */
-const CLOSED_PORT = 1;
+export const CLOSED_PORT = 1;
 
 const PORTED = '{ tcp, udp, sctp, dccp, udplite }';
 const NEIGHBOURS = '{ nd-neighbor-solicit, nd-neighbor-advert }';

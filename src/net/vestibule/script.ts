@@ -34,6 +34,11 @@ fi
 export const GATE_SCRIPT = `
 GATE=$$; export GATE
 if [ -z "$NFT" ]; then ${PLAIN_GATE} fi
+if [ -n "$TAP" ]; then
+  "$IP" tuntap add dev gate0 mode tap vnet_hdr || exit 1
+  # A machine's kernel may ask for congestion marks; nothing on this link would ever set one.
+  { echo 0 >/proc/sys/net/ipv4/tcp_ecn; } 2>/dev/null || :
+fi
 "$UNSHARE" --net -- "$SH" -c "$CELL_SCRIPT" 3<&- &
 cell=$!
 exec >/dev/null
@@ -76,6 +81,35 @@ then families=46; fi
 # A sandbox without capabilities may still serve on its own port 80. A read-only /proc/sys is no reason to stop.
 { echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null || :
 [ -z "$gate_rules" ] || wait "$gate_rules"
+echo "ready $$ $families"
+exec >/dev/null
+read -r end <&4 || :
+`;
+
+/**
+ * The same for a machine: its TAP is in the gate already, and the cell, where its VMM runs, gets no interface at all.
+ * The neighbours are written down, so that nothing that the guest says can change who is believed to be where.
+ */
+export const TAP_CELL_SCRIPT = `
+set -e
+in_gate() { "$NSENTER" --target "$GATE" --net -- "$@"; }
+printf %s "$GATE_RULES" | in_gate "$NFT" -f -
+in_gate "$IP" -batch - <<END
+link set lo up
+link set gate0 address $GATE_MAC
+link set gate0 mtu $MTU
+addr add $GATE_V4 dev gate0
+neigh add $GUEST_V4 lladdr $GUEST_MAC dev gate0 nud permanent
+link set gate0 up
+route add 255.255.255.255/32 dev gate0
+END
+families=4
+if in_gate "$IP" -batch - 2>/dev/null <<END
+addr add $GATE_V6 dev gate0 nodad
+neigh add $GUEST_V6 lladdr $GUEST_MAC dev gate0 nud permanent
+neigh add $GUEST_LOCAL lladdr $GUEST_MAC dev gate0 nud permanent
+END
+then families=46; fi
 echo "ready $$ $families"
 exec >/dev/null
 read -r end <&4 || :

@@ -1,4 +1,5 @@
 /** The system calls that Node does not make (shell: koffi calls libc; no compiler on the user's machine). */
+import { closeSync } from 'node:fs';
 import { GatewayError } from '../../core/errors.js';
 
 export interface Syscalls {
@@ -49,4 +50,27 @@ export async function keepDescriptors(): Promise<void> {
     'WARDEN_FAILED',
     'the kernel cannot keep descriptors from the sandbox: 5.11 or newer is needed',
   );
+}
+
+/** The same numbers on every architecture. */
+const PIDFD_OPEN = 434;
+const PIDFD_GETFD = 438;
+
+/** A descriptor of our own for what process `pid` has open as `fd`; kept from programs that we start. */
+export async function takeDescriptor(pid: number, fd: number): Promise<number> {
+  const { syscall } = await loadSyscalls();
+  const process = syscall(PIDFD_OPEN, pid, 0, 0);
+  if (process < 0) throw new GatewayError('WARDEN_FAILED', 'the kernel does not hand over a process');
+  try {
+    const own = syscall(PIDFD_GETFD, process, fd, 0);
+    if (own < 0) {
+      throw new GatewayError(
+        'WARDEN_FAILED',
+        'the kernel does not hand over a descriptor (kernel.yama.ptrace_scope?)',
+      );
+    }
+    return own;
+  } finally {
+    closeSync(process);
+  }
 }

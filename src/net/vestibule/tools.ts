@@ -57,3 +57,8 @@ function missingText(missing: readonly ToolName[]): string {
 export function findPackageManager(path: string = SYSTEM_PATH): PackageManager | null {
   return PACKAGE_MANAGER_NAMES.find(name => findProgram(name, path) !== null) ?? null;
 }
+
+/** For a machine's link, which is nothing without its rules. */
+export function nftMending(): string {
+  return missingText(['nft']);
+}

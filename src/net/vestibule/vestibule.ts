@@ -10,6 +10,8 @@ import type { Hostname } from '../../core/host.js';
 import type { Flow, SandboxId } from '../flow.js';
 import type { PortRange } from './ports.js';
 import type { Refusal } from './refusals.js';
+import type { Tap } from './tap.js';
+import type { TapLease } from './tap-rules.js';
 import type { Tools } from './tools.js';
 
 export interface VestibuleOptions {
@@ -29,6 +31,8 @@ export interface VestibuleOptions {
   onDnsUdp(socket: DatagramSocket): void;
   /** The programs to use; by default those of the machine, looked for in the administrator's folders. */
   readonly tools?: Tools;
+  /** A machine's link, with these addresses, in place of the interface that a process has in its cell. */
+  readonly tap?: TapLease;
   /** Closes the door. */
   readonly signal?: AbortSignal;
 }
@@ -48,6 +52,8 @@ export interface Cell {
 export interface Vestibule extends AsyncDisposable {
   readonly sandbox: SandboxId;
   readonly cell: Cell;
+  /** Null unless it was asked for: then the cell itself has no interface. */
+  readonly tap: Tap | null;
   /** Replaces the TCP ports that are not refused at once. Connections that are open stay. */
   reloadPorts(ports: readonly PortRange[]): Promise<void>;
   /**

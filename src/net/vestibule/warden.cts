@@ -11,21 +11,27 @@ interface Asked {
   readonly ipv6: boolean;
   /** Where DNS is answered, for each family; undefined: anywhere. */
   readonly dnsAddresses: { readonly udp4: string | undefined; readonly udp6: string | undefined };
+  /** The interface of a machine, and where it asks for its address; null for a process. */
+  readonly tap: { readonly name: string; readonly dhcpPort: number } | null;
 }
 
-function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses }: Asked): void {
+function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses, tap }: Asked): void {
   const net = process.getBuiltinModule('node:net');
   const dgram = process.getBuiltinModule('node:dgram');
   const both = ipv6 ? (['udp4', 'udp6'] as const) : (['udp4'] as const);
   const families = dnsPort === null ? [] : both;
   /** The warden ends once the gateway has acknowledged every socket. */
-  let unsent = tcpPorts.length + families.length;
+  let unsent = tcpPorts.length + families.length + (tap === null ? 0 : 2);
+
+  const handed = (): void => {
+    unsent -= 1;
+    if (unsent === 0) process.exit(0);
+  };
 
   const hand = (name: string, socket: import('node:child_process').SendHandle): void => {
     process.send?.(name, socket, {}, error => {
       if (error !== null) fail(error);
-      unsent -= 1;
-      if (unsent === 0) process.exit(0);
+      handed();
     });
   };
 
@@ -40,6 +46,38 @@ function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses }: Asked): void {
     const where = { port: dnsPort ?? 0, exclusive: true, ...(address !== undefined && { address }) };
     socket.bind(where, () => hand(family, socket));
   }
+  if (tap === null) return;
+  const dhcp = dgram.createSocket({ type: 'udp4' }).on('error', fail);
+  dhcp.bind({ port: tap.dhcpPort, exclusive: true }, () => {
+    dhcp.setBroadcast(true);
+    hand('dhcp', dhcp);
+  });
+  // A TAP cannot be sent over the channel: the gateway takes it out of this process, and says so.
+  process.once('message', handed);
+  process.send?.({ pid: process.pid, fd: openTap(tap.name) });
+}
+
+const TUNSETIFF = 0x400454ca;
+const IFF_TAP = 0x0002;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+/** struct ifreq: sixteen bytes of name, then the flags. */
+const IFREQ_LEN = 40;
+const NAME_LEN = 16;
+
+/** Attaches to the interface `name` of this namespace. */
+function openTap(name: string): number {
+  const fs = process.getBuiltinModule('node:fs');
+  const koffi = require('koffi') as typeof import('koffi');
+  const ioctl = koffi.load(null).func('int ioctl(int fd, unsigned long request, void *argument)');
+  const { O_RDWR, O_NONBLOCK } = fs.constants;
+  const fd = fs.openSync('/dev/net/tun', O_RDWR | O_NONBLOCK);
+  const request = Buffer.alloc(IFREQ_LEN);
+  request.write(name);
+  request.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, NAME_LEN);
+  if (ioctl(fd, TUNSETIFF, request) !== 0)
+    fail(new Error(`the TAP cannot be attached (errno ${koffi.errno()})`));
+  return fd;
 }
 
 function fail(error: Error): never {
@@ -47,10 +85,11 @@ function fail(error: Error): never {
   process.exit(1);
 }
 
-const { TCP_PORTS = '', DNS_PORT, DNS_IPV4, DNS_IPV6, IPV6 } = process.env;
+const { TCP_PORTS = '', DNS_PORT, DNS_IPV4, DNS_IPV6, IPV6, TAP = '', DHCP_PORT } = process.env;
 openSockets({
   tcpPorts: TCP_PORTS.split(' '),
   dnsPort: DNS_PORT === undefined ? null : Number(DNS_PORT),
   ipv6: IPV6 === 'yes',
   dnsAddresses: { udp4: DNS_IPV4, udp6: DNS_IPV6 },
+  tap: TAP === '' ? null : { name: TAP, dhcpPort: Number(DHCP_PORT) },
 });

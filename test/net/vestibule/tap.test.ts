@@ -1,0 +1,84 @@
+import { parseTapRefusals } from '../../../src/net/vestibule/refusals.js';
+import { linkLocalOf, TAP_LEASE } from '../../../src/net/vestibule/tap-rules.js';
+import { endsTo, type FrameBench, handshake, openBench } from '../../support/corpus/frame-cases.js';
+import { icmp, tcp, udp } from '../../support/frames/build.js';
+
+/** The gate of a machine without a machine: frames are written to the TAP as a VMM would write them. */
+let bench: FrameBench;
+
+beforeAll(async () => {
+  bench = await openBench(TAP_LEASE);
+});
+
+afterAll(() => bench.door.close());
+
+const kinds = async (...frames: readonly Buffer[]): Promise<readonly string[]> =>
+  (await bench.link.exchange(frames)).map(({ kind }) => kind);
+
+const SYN = { sourcePort: 40_001, targetPort: 80, flags: 0x02 };
+
+test('a connection from the leased address is accepted, with the target that it was meant for', async () => {
+  expect(await handshake(bench)).toBe(true);
+  expect(bench.flows.at(-1)).toBe('198.19.255.254 93.184.216.34 80');
+});
+
+test('the same over IPv6', async () => {
+  const ends = endsTo(bench.lease, '2606:4700::1');
+  expect(await kinds(tcp(ends, SYN))).toEqual(['syn-ack']);
+});
+
+test('a port that no rule names is refused at once, and a datagram that is no question too', async () => {
+  const ends = endsTo(bench.lease, '93.184.216.34');
+  expect(await kinds(tcp(ends, { ...SYN, targetPort: 22 }))).toEqual(['rst']);
+  expect(await kinds(udp(ends, 40_002, 443, Buffer.from('x')))).toEqual(['icmp-unreachable']);
+});
+
+test('no frame under another MAC or address is answered, in either family', async () => {
+  const four = endsTo(bench.lease, '93.184.216.34');
+  const six = endsTo(bench.lease, '2606:4700::1');
+  const forged = [
+    tcp({ ...four, sourceMac: '02:00:00:00:00:99' }, SYN),
+    tcp({ ...four, source: '198.19.255.253' }, SYN),
+    tcp({ ...four, source: '10.0.0.1' }, SYN),
+    tcp({ ...six, source: 'fd53:616c:6c79::9' }, SYN),
+    icmp(
+      { ...six, source: linkLocalOf(bench.lease.guestMac), target: bench.lease.gateIpv6 },
+      128,
+      0,
+      Buffer.alloc(8),
+    ),
+  ];
+  expect(await kinds(...forged)).toEqual([]);
+});
+
+test('what was refused is on record, by what was tried and by whose address was claimed', async () => {
+  const refusals = await bench.door.refusals();
+  const told = refusals.map(({ protocol, address, port }) => `${protocol} ${address} ${port}`);
+  expect(told).toEqual(expect.arrayContaining(['tcp 93.184.216.34 22', 'udp 93.184.216.34 443']));
+  expect(told).toEqual(
+    expect.arrayContaining(['forged 10.0.0.1 0', 'forged fd53:616c:6c79::9 0', 'malformed  0']),
+  );
+});
+
+test('an opened port is open from then on, and a closed one closed', async () => {
+  const ends = endsTo(bench.lease, '93.184.216.34');
+  await bench.door.reloadPorts([{ from: 22, to: 22 }]);
+  expect(await kinds(tcp(ends, { ...SYN, sourcePort: 40_003, targetPort: 22 }))).toEqual(['syn-ack']);
+  expect(await kinds(tcp(ends, { ...SYN, sourcePort: 40_004 }))).toEqual(['rst']);
+  await bench.door.reloadPorts([{ from: 80, to: 80 }]);
+});
+
+test('the link-local address of a MAC is the one that a kernel makes of it', () => {
+  expect(linkLocalOf('02:53:61:6c:6c:01')).toBe('fe80::53:61ff:fe6c:6c01');
+  expect(linkLocalOf('5a:94:ef:00:00:02')).toBe('fe80::5894:efff:fe00:2');
+});
+
+test('two sets of one address are one record', () => {
+  const listing = `table netdev gate { set forged { type inet_proto . ipv4_addr
+    elements = { 6 . 10.0.0.1 counter packets 2 bytes 80, 17 . 10.0.0.1 counter packets 1 bytes 30 } }
+    counter strange { packets 4 bytes 99 } }`;
+  expect(parseTapRefusals(listing)).toEqual([
+    { protocol: 'forged', address: '10.0.0.1', port: 0, packets: 3, bytes: 110 },
+    { protocol: 'malformed', address: '', port: 0, packets: 4, bytes: 99 },
+  ]);
+});
