@@ -10,6 +10,7 @@ packages=(
   python3 python3-requests python3-httpx python3-h2 python3-websockets
   postgresql bsdutils bash
   nginx-light apache2-bin haproxy squid-openssl
+  qemu-system-x86 busybox-static perl-base squashfs-tools xz-utils
   slowhttptest nghttp2-client iodine dns2tcp
 )
 

@@ -1,0 +1,112 @@
+/**
+ * QEMU's arguments for one machine.
+ *
+ * Pure. Paths are those inside the VMM's own cell, numbers those of inherited descriptors, so nothing of the host is in
+ * them, and neither is anything of the sandbox's secrets: they come to the guest by the agent.
+ */
+import type { TapLease } from '../../net/vestibule/index.js';
+
+export type Accel = 'kvm' | 'tcg';
+
+/** A disk of the machine: a file that its cell holds at `path`. */
+export interface DiskFile {
+  /** The guest finds it by this name (`serial`), at most 20 characters. */
+  readonly name: string;
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly readonly: boolean;
+  /** Flushes need not reach the host's disk: it is thrown away with the machine. */
+  readonly scratch: boolean;
+}
+
+export interface CommandLine {
+  readonly accel: Accel;
+  readonly arch: 'x64' | 'arm64';
+  readonly cpus: number;
+  readonly memoryMb: number;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly kernelArgs: readonly string[];
+  readonly disks: readonly DiskFile[];
+  readonly agentFd: number;
+  readonly monitorFd: number;
+  /** Null: no network interface at all. */
+  readonly net: { readonly fd: number; readonly mac: string; readonly mtu: number } | null;
+  /** Whatever else is attached. */
+  readonly more: readonly string[];
+}
+
+/** Nothing that it does not need to run a guest: no new programs, no other rights, no other scheduling. */
+const SECCOMP = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
+
+/** Of translated code, in MiB: without a bound it takes up to a gigabyte of the host. */
+const TRANSLATED_MB = 256;
+
+export function qemuArgs(line: CommandLine): readonly string[] {
+  return [
+    ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-sandbox', SECCOMP],
+    ...machineArgs(line),
+    ...['-kernel', line.kernel, '-initrd', line.initramfs, '-append', kernelLine(line)],
+    ...['-serial', 'stdio'],
+    ...['-chardev', `socket,id=monitor,fd=${line.monitorFd}`, '-mon', 'chardev=monitor,mode=control'],
+    ...['-device', 'virtio-serial-pci,id=ports,max_ports=2'],
+    ...['-chardev', `socket,id=agent,fd=${line.agentFd}`],
+    ...['-device', 'virtserialport,bus=ports.0,chardev=agent,name=sallyport'],
+    ...['-device', 'virtio-rng-pci'],
+    ...line.disks.flatMap(diskArgs),
+    ...netArgs(line),
+    ...line.more,
+  ];
+}
+
+function machineArgs({ accel, arch, cpus, memoryMb }: CommandLine): readonly string[] {
+  const machine = arch === 'x64' ? 'q35,usb=off,smbus=off,sata=off,vmport=off' : 'virt,gic-version=max';
+  const accelerator = accel === 'kvm' ? 'kvm' : `tcg,thread=multi,tb-size=${TRANSLATED_MB}`;
+  return [
+    ...['-machine', machine, '-accel', accelerator, '-cpu', accel === 'kvm' ? 'host' : 'max'],
+    ...['-smp', String(cpus), '-m', String(memoryMb)],
+  ];
+}
+
+function kernelLine({ accel, arch, kernelArgs }: CommandLine): string {
+  const console = arch === 'x64' ? 'ttyS0' : 'ttyAMA0';
+  // What the mitigations keep apart is all the guest's own; an emulated processor has nothing to mitigate.
+  const emulated = accel === 'tcg' ? ['mitigations=off'] : [];
+  return [
+    `console=${console}`,
+    'quiet',
+    'panic=-1',
+    'reboot=t',
+    'net.ifnames=0',
+    'random.trust_cpu=on',
+    ...emulated,
+    ...kernelArgs,
+  ].join(' ');
+}
+
+function diskArgs({ name, path, format, readonly, scratch }: DiskFile): readonly string[] {
+  const options = [
+    `driver=${format},node-name=${name},read-only=${readonly ? 'on' : 'off'}`,
+    `file.driver=file,file.filename=${path.replaceAll(',', ',,')},file.read-only=${readonly ? 'on' : 'off'}`,
+    ...(readonly ? [] : ['discard=unmap,file.discard=unmap']),
+    ...(scratch ? ['cache.no-flush=on'] : []),
+  ];
+  // A full host disk is an error that the guest sees, not a machine that stands still.
+  const device = `virtio-blk-pci,drive=${name},serial=${name},werror=report,rerror=report`;
+  return ['-blockdev', options.join(','), '-device', device];
+}
+
+function netArgs({ net }: CommandLine): readonly string[] {
+  if (net === null) return [];
+  return [
+    ...['-netdev', `tap,id=net,fd=${net.fd},vhost=off`],
+    ...['-device', `virtio-net-pci,netdev=net,mac=${net.mac},host_mtu=${net.mtu},romfile=`],
+  ];
+}
+
+/** The lease as the guest's first program reads it. */
+export function netKernelArg(lease: TapLease, ipv6: boolean): string {
+  const four = `${lease.guestIpv4}/${lease.prefixIpv4},${lease.gateIpv4}`;
+  const six = ipv6 ? `${lease.guestIpv6}/${lease.prefixIpv6},${lease.gateIpv6}` : ',';
+  return `sp.net=${four},${six},${lease.mtu}`;
+}
