@@ -20,7 +20,7 @@ import { changeFact, LiveSecrets } from './gateway/live-secrets.js';
 import { PROXY_PORT, portsOf, secretFiles, stopReason } from './gateway/of-policy.js';
 import { refusalsOf } from './gateway/refusals.js';
 import { refuseUnsafeProcess } from './gateway/safe-process.js';
-import { ScriptHost } from './gateway/scripts.js';
+import { type Meter, ScriptHost } from './gateway/scripts.js';
 import { secretsIn } from './gateway/secrets-in.js';
 import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
@@ -56,6 +56,8 @@ export interface GatewayOptions {
   /** PEM files whose roots are trusted beside the system's. */
   readonly upstreamCa?: readonly string[];
   readonly sinks?: readonly Sink[];
+  /** Told of what is no event; metrics are made of it. */
+  readonly meter?: Meter;
   /** Told of a sink's troubles. */
   readonly onTrouble?: (sink: string, error: unknown) => void;
   /** 32 bytes that placeholders are made with; default: new ones. */
@@ -91,7 +93,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { env = process.env, literals = new Map(), clock = systemClock } = options;
   const secrets = new LiveSecrets(env, literals, trust, clock);
   const values = await secrets.load(policy.secrets);
-  const scripts = await ScriptHost.open(policy.script);
+  const scripts = await ScriptHost.open(policy.script, options.meter);
   secrets.use(values);
   return new Gateway(options, policy, secrets, trust, scripts);
 }

@@ -9,7 +9,7 @@ const SHELLS = new RegExp(
     'core/clock',
     'policy/load',
     'events/(file-sink|lines|log-file|rotate)',
-    'sinks/(credentials|delivery|listen|load|open|server|webhook)',
+    'sinks/(credentials|delivery|listen|load|metrics-server|open|server|webhook)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|task-time|thread|worker)',
@@ -28,7 +28,7 @@ const SHELLS = new RegExp(
     'proxy/websocket/guarded',
     'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
-    'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|version)',
+    'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|sinks|version)',
   ].join('|')})\\.c?ts$`,
 );
 

@@ -78,6 +78,7 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--event-log <file>', 'write every event as a JSON line; - is standard output')
     .option('--events <file>', 'sinks for events: webhooks, rotated files and others, each with its filter')
     .option('--event-sink <url>', 'one more sink, by its URL; may be repeated', collect)
+    .option('--metrics <place>', 'metrics for Prometheus at unix:PATH or 127.0.0.1:PORT')
     .option('--quiet', 'no line for each refusal, no summary', false)
     .option('--workdir <dir>', 'writable, and where the command starts (default: the current folder)')
     .option('--bind <path[:path]>', 'a file or folder that the command may write', collect)

@@ -54,13 +54,24 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     const paths = statePaths(process.env);
     opened = await openFlaggedSinks(flags, workdirOf(flags), io);
     const log: Sink[] = flags.eventLog === undefined ? [] : [await eventLog(flags.eventLog, io)];
+    const ca = Ca.open({ dir: paths.ca });
     gateway = await createGateway({
       layers,
       literals,
-      ca: Ca.open({ dir: paths.ca }),
+      ca,
       ...ledgerFor(layers, paths.placeholders),
       upstreamCa: flags.upstreamCa ?? [],
       sinks: [...log, ...opened.sinks],
+      ...(opened.metrics && { meter: opened.metrics }),
+    });
+    const { events } = gateway;
+    opened.metrics?.watch({
+      get sinks() {
+        return events.sinks;
+      },
+      get minted() {
+        return ca.minted;
+      },
     });
     gateway.events.subscribe(event => {
       const line = narrator.line(event);

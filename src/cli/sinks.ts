@@ -1,10 +1,11 @@
-/** `--events` and `--event-sink`: from flags to sinks that are open. */
+/** `--events` and `--event-sink`: from flags to sinks that are open (shell: the environment). */
 import { dirname, resolve } from 'node:path';
 import { GatewayError } from '../core/errors.js';
 import type { Sink } from '../events/feeder.js';
 import { configInvalid } from '../policy/problem.js';
 import { loadTrust } from '../proxy/upstream/trust.js';
 import type { SinksDocument } from '../sinks/document.js';
+import type { MetricsServer } from '../sinks/metrics-server.js';
 import type { Io } from './io.js';
 import { version } from './version.js';
 
@@ -12,6 +13,7 @@ export interface SinkFlags {
   /** The file. */
   readonly events?: string;
   readonly eventSink?: readonly string[];
+  readonly metrics?: string;
 }
 
 export interface OpenedSinks {
@@ -20,32 +22,43 @@ export interface OpenedSinks {
   readonly hidden: readonly string[];
   /** Variables that are the gateway's alone. */
   readonly variables: readonly string[];
+  /** Null: none. */
+  readonly metrics: MetricsServer | null;
   /** Only for whom no gateway took the sinks over. */
   close(): Promise<void>;
 }
 
-const NONE: OpenedSinks = { sinks: [], hidden: [], variables: [], close: async () => undefined };
+const NONE: OpenedSinks = {
+  sinks: [],
+  hidden: [],
+  variables: [],
+  metrics: null,
+  close: async () => undefined,
+};
 
 /** Throws `CONFIG_INVALID` with every problem, or `EVENTS_FAILED`. */
 export async function openFlaggedSinks(flags: SinkFlags, workdir: string, io: Io): Promise<OpenedSinks> {
-  if (flags.events === undefined && flags.eventSink === undefined) return NONE;
+  const { events, eventSink, metrics: listen } = flags;
+  if (events === undefined && eventSink === undefined && listen === undefined) return NONE;
   const document = await documentOf(flags);
-  const { credentialsOf, filesOf } = await import('../sinks/document.js');
+  const { credentialsIn, filesIn } = await import('../sinks/document.js');
   const folders = foldersOf(document, workdir);
-  const files = [...(flags.events === undefined ? [] : [flags.events]), ...document.sinks.flatMap(filesOf)];
+  const files = [...(events === undefined ? [] : [events]), ...filesIn(document)];
   // What lies in a hidden folder is hidden with it: by itself it would be an entry of its own there.
   const apart = files.map(path => resolve(path)).filter(path => !folders.includes(dirname(path)));
   const { openSinks } = await import('../sinks/open.js');
-  const sinks = await openSinks(document, {
-    source: flags.events ?? '--event-sink',
+  const { sinks, metrics } = await openSinks(document, {
+    source: events ?? '--event-sink',
+    env: process.env,
     contextFor: async caFiles => (await loadTrust(caFiles)).context,
     version: version(),
     onTrouble: error => io.stderr(`sallyport: ${error.message}\n`),
   });
   return {
     sinks,
+    metrics,
     hidden: [...folders, ...apart],
-    variables: document.sinks.flatMap(credentialsOf).flatMap(({ env }) => env ?? []),
+    variables: credentialsIn(document).flatMap(({ env }) => env ?? []),
     close: async () => void (await Promise.allSettled(sinks.map(sink => sink.close?.()))),
   };
 }
@@ -61,18 +74,18 @@ function foldersOf(document: SinksDocument, workdir: string): readonly string[] 
   throw new GatewayError('CONFIG_INVALID', message);
 }
 
-async function documentOf({ events, eventSink = [] }: SinkFlags): Promise<SinksDocument> {
+async function documentOf({ events, eventSink = [], metrics: listen }: SinkFlags): Promise<SinksDocument> {
   const { loadSinks } = await import('../sinks/load.js');
-  const file = events === undefined ? { sinks: [] } : await loadSinks(events);
-  if (eventSink.length === 0) return file;
   const { sinkOfUrl } = await import('../sinks/url.js');
   const { sinksFrom } = await import('../sinks/document.js');
+  const file = events === undefined ? { sinks: [], metrics: null } : await loadSinks(events);
   const entries = eventSink.map(text => {
     const entry = sinkOfUrl(text);
     if (!entry.ok) throw new GatewayError('CONFIG_INVALID', `--event-sink: ${entry.error}`);
     return entry.value;
   });
-  const all = sinksFrom({ sinks: [...file.sinks, ...entries] });
-  if (!all.ok) throw configInvalid('--event-sink', all.error);
+  const metrics = listen === undefined ? file.metrics : { ...file.metrics, listen };
+  const all = sinksFrom({ sinks: [...file.sinks, ...entries], ...(metrics && { metrics }) });
+  if (!all.ok) throw configInvalid('--event-sink, --metrics', all.error);
   return all.value;
 }

@@ -16,13 +16,23 @@ import { quickjsCode } from '../script/thread.js';
 /** Lines of `log()` that one sandbox's script may put on record. */
 const LOG_RATE = { perSecond: 20, burst: 100 } as const;
 
+/** Told of what is no event. */
+export interface Meter {
+  scriptCall(hook: string, ms: number): void;
+}
+
 export class ScriptHost {
+  readonly #meter: Meter | undefined;
   #pool: ScriptPool | null = null;
   #loaded: LoadedScript | null = null;
 
+  private constructor(meter: Meter | undefined) {
+    this.#meter = meter;
+  }
+
   /** Throws `CONFIG_INVALID` with the place in the operator's file. */
-  static async open(spec: ScriptSpec | null): Promise<ScriptHost> {
-    const host = new ScriptHost();
+  static async open(spec: ScriptSpec | null, meter?: Meter): Promise<ScriptHost> {
+    const host = new ScriptHost(meter);
     try {
       host.use(await host.load(spec));
     } catch (error) {
@@ -56,7 +66,9 @@ export class ScriptHost {
     before?.close();
     if (this.#loaded === null || this.#pool === null) return null;
     const onLog = createLog(sandbox, emit, clock);
-    return new SandboxScript({ script: this.#loaded, pool: this.#pool, clock, onLog, ...state });
+    const meter = this.#meter;
+    const onCall = meter && { onCall: (hook: string, ms: number) => meter.scriptCall(hook, ms) };
+    return new SandboxScript({ script: this.#loaded, pool: this.#pool, clock, onLog, ...onCall, ...state });
   }
 
   async close(): Promise<void> {

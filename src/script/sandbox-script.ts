@@ -34,6 +34,8 @@ export interface SandboxScriptOptions {
   readonly clock: Clock;
   /** What the script logged in one call; never more than `LOG_LINES` and one. */
   readonly onLog: (lines: readonly string[]) => void;
+  /** Told of every call that was made, with how long it took, its waiting included. */
+  readonly onCall?: (hook: HookName, ms: number) => void;
   /** JSON; default: an empty object. */
   readonly state?: string;
 }
@@ -103,6 +105,8 @@ export class SandboxScript {
     const refused = this.#mayNotAsk();
     if (refused !== null) return refused;
     this.#waiting += 1;
+    const { clock, onCall } = this.#options;
+    const started = clock.monotonic();
     try {
       const { reply, cell } = await this.#send(hook, input, now);
       if (reply.kind === 'answered') {
@@ -118,6 +122,7 @@ export class SandboxScript {
       return denial('script-error', `${hook}: the script engine gave no answer that can be read (${what})`);
     } finally {
       this.#waiting -= 1;
+      onCall?.(hook, clock.monotonic() - started);
     }
   }
 

@@ -9,11 +9,19 @@ import { type Problem, quoted } from '../policy/problem.js';
 import { schemaProblems } from '../policy/schema-problems.js';
 import { parseYaml, type YamlText } from '../policy/yaml.js';
 import type { DeliverySettings } from './delivery.js';
-import { type CredentialInput, type SinkInput, sinksJsonSchema, sinksSchema } from './schema.js';
+import {
+  type CredentialInput,
+  type MetricsInput,
+  type SinkInput,
+  sinksJsonSchema,
+  sinksSchema,
+} from './schema.js';
 import { parseDuration } from './values.js';
 
 export interface SinksDocument {
   readonly sinks: readonly SinkInput[];
+  /** Null: none. */
+  readonly metrics: MetricsInput | null;
 }
 
 /** Reads YAML or JSON. An empty file has no sinks. */
@@ -28,7 +36,7 @@ export function sinksFrom(value: unknown, text?: YamlText): Result<SinksDocument
   if (!parsed.success) return err(schemaProblems(parsed.error.issues, value, text, sinksJsonSchema));
   const sinks = parsed.data.sinks ?? [];
   const problems = [...sameNames(sinks, text), ...sameFiles(sinks, text)];
-  return problems.length > 0 ? err(problems) : ok({ sinks });
+  return problems.length > 0 ? err(problems) : ok({ sinks, metrics: parsed.data.metrics ?? null });
 }
 
 function sameNames(sinks: readonly SinkInput[], text?: YamlText): Problem[] {
@@ -72,8 +80,20 @@ export function nameOf(sink: SinkInput, index: number): string {
   return sink.name ?? `${sink.type}-${index + 1}`;
 }
 
-/** Credentials by what they are for. */
-export function credentialsOf(sink: SinkInput): readonly CredentialInput[] {
+/** Every credential of a document. */
+export function credentialsIn({ sinks, metrics }: SinksDocument): readonly CredentialInput[] {
+  const own = metrics?.token_from === undefined ? [] : [metrics.token_from];
+  return [...own, ...sinks.flatMap(credentialsOf)];
+}
+
+/** Files and sockets that no sandbox may see. */
+export function filesIn(document: SinksDocument): readonly string[] {
+  const sockets = [document.metrics?.listen ?? ''].flatMap(socketOf);
+  const secrets = credentialsIn(document).flatMap(({ file }) => file ?? []);
+  return [...sockets, ...secrets, ...document.sinks.flatMap(ownFilesOf)];
+}
+
+function credentialsOf(sink: SinkInput): readonly CredentialInput[] {
   const found: CredentialInput[] = [];
   if ('secret_from' in sink && sink.secret_from) found.push(sink.secret_from);
   if ('token_from' in sink && sink.token_from) found.push(sink.token_from);
@@ -81,14 +101,14 @@ export function credentialsOf(sink: SinkInput): readonly CredentialInput[] {
   return found;
 }
 
-/** Files that no sandbox may see. */
-export function filesOf(sink: SinkInput): readonly string[] {
-  const files = credentialsOf(sink).flatMap(({ file }) => file ?? []);
+function ownFilesOf(sink: SinkInput): readonly string[] {
   const own = fileOf(sink);
-  if (sink.type === 'server' && sink.listen.startsWith('unix:'))
-    files.push(sink.listen.slice('unix:'.length));
-  if (own !== null && own !== '-') files.push(own);
-  return files;
+  const files = own === null || own === '-' ? [] : [own];
+  return sink.type === 'server' ? [...files, ...socketOf(sink.listen)] : files;
+}
+
+function socketOf(listen: string): string[] {
+  return listen.startsWith('unix:') ? [listen.slice('unix:'.length)] : [];
 }
 
 export function filterOf({ filter }: SinkInput): EventFilter | null {

@@ -12,6 +12,7 @@ import type { Sink } from '../events/feeder.js';
 import { configInvalid, type Problem } from '../policy/problem.js';
 import type { Variables } from './credentials.js';
 import { nameOf, type SinksDocument } from './document.js';
+import type { MetricsServer } from './metrics-server.js';
 import type { SinkInput, SinkOf } from './schema.js';
 
 export interface OpenOptions {
@@ -50,8 +51,28 @@ const OPENERS: { readonly [T in SinkInput['type']]: () => Promise<Opener<T>> } =
   webhook: async () => (await import('./open-webhook.js')).openWebhook,
 };
 
+export interface Opened {
+  readonly sinks: readonly Sink[];
+  /** Null: none were asked for. They are among the sinks. */
+  readonly metrics: MetricsServer | null;
+}
+
 /** Opens all, or none. Throws `CONFIG_INVALID` with every problem, or `EVENTS_FAILED`. */
-export async function openSinks(document: SinksDocument, options: OpenOptions): Promise<readonly Sink[]> {
+export async function openSinks(document: SinksDocument, options: OpenOptions): Promise<Opened> {
+  const sinks = await openAll(document, options);
+  if (document.metrics === null) return { sinks, metrics: null };
+  try {
+    const { openMetricsOf } = await import('./open-metrics.js');
+    const metrics = await openMetricsOf(document.metrics, options);
+    return { sinks: [...sinks, metrics], metrics };
+  } catch (error) {
+    await Promise.allSettled(sinks.map(sink => sink.close?.()));
+    const message = error instanceof GatewayError ? error.message : `cannot be opened (${errorCode(error)})`;
+    throw configInvalid(options.source ?? '', [{ path: 'metrics', message }]);
+  }
+}
+
+async function openAll(document: SinksDocument, options: OpenOptions): Promise<readonly Sink[]> {
   const { source = '', env = process.env, clock = systemClock, onTrouble = () => undefined } = options;
   const { contextFor, version } = options;
   const idOf = (event: Event): string => event.id;

@@ -166,16 +166,31 @@ const serverSink = z
     }
   });
 
+const metrics = z
+  .strictObject({
+    listen: text(parseListen, 'unix:PATH, 127.0.0.1:PORT or [::1]:PORT'),
+    token_from: credential.optional().describe('what a collector shows as its bearer token'),
+    sandboxes: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('with labels of their own at a time; default: 100'),
+  })
+  .describe('for Prometheus');
+
 export const sinksSchema = z.strictObject({
   sinks: z
     .array(z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink]))
     .max(64)
     .optional(),
+  metrics: metrics.optional(),
 });
 
 export type SinksInput = z.infer<typeof sinksSchema>;
 export type SinkInput = NonNullable<SinksInput['sinks']>[number];
 export type SinkOf<T extends SinkInput['type']> = Extract<SinkInput, { readonly type: T }>;
+export type MetricsInput = z.infer<typeof metrics>;
 export type CredentialInput = z.infer<typeof credential>;
 
 /** The published JSON Schema (draft 2020-12). */

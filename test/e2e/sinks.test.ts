@@ -186,3 +186,31 @@ test('the event server tells a run as it happens, and no rule or pin leads a san
   const refused = got.find(({ network }) => network?.host === 'self.test' && network.blocked);
   expect(refused?.network).toMatchObject({ decision: 'deny', reason: 'gateway-address' });
 });
+
+test('--metrics is scraped while a sandbox works, and tells what its events tell', async () => {
+  const socket = join(stage.place.dir, 'metrics.sock');
+  const child = stage.start('curl -s https://api.test/; curl -s https://denied.test/; echo done; read x', [
+    '--metrics',
+    `unix:${socket}`,
+  ]);
+  const scrape = (): Promise<string> =>
+    new Promise(resolve => {
+      http
+        .get({ socketPath: socket, path: '/metrics', agent: false }, response => {
+          let text = '';
+          response.setEncoding('utf8').on('data', chunk => {
+            text += chunk;
+          });
+          response.on('end', () => resolve(text));
+        })
+        .on('error', () => setTimeout(() => scrape().then(resolve), 20));
+    });
+  let text = '';
+  while (!/sallyport_refusals_total\{[^}]*layer="dns"/.test(text)) text = await scrape();
+  child.stdin.end('\n');
+  await new Promise(resolve => child.once('close', resolve));
+  expect(text).toMatch(/sallyport_requests_total\{sandbox="run-[0-9a-f]+",outcome="done",status="2xx"\} 1/);
+  expect(text).toMatch(/sallyport_certificates_minted_total 1/);
+  expect(text).toMatch(/sallyport_request_phase_seconds_count\{phase="total"\} 1/);
+  expect(existsSync(socket)).toBe(false);
+});

@@ -43,6 +43,8 @@ interface Leaf {
 export class Ca {
   /** The CA's certificate: what a sandbox must trust. */
   readonly certPem: string;
+  /** Leaves made since the start. */
+  minted = 0;
   readonly #issuer: Issuer;
   readonly #notAfter: number;
   readonly #clock: Clock;
@@ -107,6 +109,7 @@ export class Ca {
   }
 
   #mint(host: Host): Leaf {
+    this.minted += 1;
     const now = this.#clock.now();
     const notAfter = Math.min(now + LEAF_LIFETIME_MS, this.#notAfter);
     const validity = { notBefore: now - HOUR_MS, notAfter };
