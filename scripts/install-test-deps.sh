@@ -12,6 +12,7 @@ packages=(
   nginx-light apache2-bin haproxy squid-openssl
   qemu-system-x86 busybox-static perl-base squashfs-tools xz-utils
   slowhttptest nghttp2-client iodine dns2tcp
+  squashfs-tools zstd docker-registry
 )
 
 missing=()

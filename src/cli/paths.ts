@@ -10,6 +10,8 @@ export interface Paths {
   readonly ca: string;
   /** The key and the ledger of placeholders. */
   readonly placeholders: string;
+  /** Images, their layers and what is made of them. */
+  readonly images: string;
   /** Invisible in every sandbox. */
   readonly hidden: readonly string[];
 }
@@ -24,7 +26,12 @@ export function statePaths(env: Environment): Paths {
     given ?? join(env.XDG_STATE_HOME ?? join(env.HOME ?? homedir(), '.local', 'state'), 'sallyport');
   const certs = join(packageRoot(), 'certs');
   const ca = given === undefined && isOwnCheckout(certs) ? join(certs, 'ca') : join(state, 'ca');
-  return { ca, placeholders: join(state, 'placeholders'), hidden: [...new Set([state, ca, certs])] };
+  return {
+    ca,
+    placeholders: join(state, 'placeholders'),
+    images: join(state, 'images'),
+    hidden: [...new Set([state, ca, certs])],
+  };
 }
 
 function isOwnCheckout(certs: string): boolean {

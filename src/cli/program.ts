@@ -1,6 +1,7 @@
 /** The command line: flags to functions, and nothing else. Each command's code is loaded when it is asked for. */
 import { Command, Option } from 'commander';
 import { addEventCommands } from './event-commands.js';
+import { addImageCommands } from './image-commands.js';
 import type { Io } from './io.js';
 import { version } from './version.js';
 
@@ -37,6 +38,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
   addSecretCommands(sallyport, io, exit);
   addEventCommands(sallyport, io, exit);
   addMachineCommands(sallyport, io, exit);
+  addImageCommands(sallyport, io, exit);
   return sallyport;
 }
 

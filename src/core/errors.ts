@@ -35,6 +35,10 @@ export type GatewayErrorCode =
   | 'VM_CONFIG_INVALID' // a sandbox's configuration has problems; `message` lists every one with its path
   | 'VM_START_FAILED' // the machine did not come up
   | 'VM_UNREACHABLE' // the sandbox's supervisor does not answer
+  | 'IMAGE_NOT_FOUND' // no image of this name is here, or nothing is at the path
+  | 'IMAGE_INVALID' // an image is damaged, hostile, or of a form that is not read; the message says where
+  | 'IMAGE_PULL_FAILED' // a registry did not give an image
+  | 'IMAGE_STORE_FAILED' // the image store cannot be used
   | 'FILE_NOT_FOUND' // no such file or folder in the sandbox
   | 'FILE_FAILED' // a file of the sandbox could not be read or written
   | 'NETWORK_UNSUPPORTED' // this machine cannot give the network that was asked for

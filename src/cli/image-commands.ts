@@ -1,0 +1,67 @@
+/** `sallyport image …`: flags to functions. */
+import { type Command, Option } from 'commander';
+import type { Io } from './io.js';
+
+const IMPORT_HELP = `
+PATH is an OCI image layout, what \`docker save\` or \`skopeo\` wrote (also packed by gzip or zstd), a root file system as
+a folder, or one as a tar archive. An image that brings names keeps them, unless NAME is given.
+
+Examples:
+  docker save alpine:3.20 | gzip > alpine.tar.gz && sallyport image import alpine.tar.gz
+  sallyport image import ./rootfs mine:1`;
+
+const EXIT_HELP = `
+Exit code: 0 done, 1 it could not be done, 2 bad usage, 130 stopped by Ctrl-C; nothing is left half done.`;
+
+/** Adds the commands, and gives their parent to whoever has more of them. */
+export function addImageCommands(sallyport: Command, io: Io, exit: (code: number) => void): Command {
+  const image = sallyport.command('image').description('the images that sandboxes start from');
+  image
+    .command('ls')
+    .description('the images that are here')
+    .option('--json', 'one JSON object a line', false)
+    .addHelpText('after', EXIT_HELP)
+    .action(async flags => {
+      const { runImageList } = await import('./image.js');
+      exit(await runImageList(flags, io));
+    });
+  image
+    .command('import')
+    .description('take an image from a file or a folder')
+    .argument('<path>', 'a layout, an archive or a root file system')
+    .argument('[name]', 'what it is to be called, as name:tag')
+    .addOption(new Option('--platform <os/arch>', 'which of several to take (default: this machine’s)'))
+    .option('--quiet', 'no progress', false)
+    .addHelpText('after', `${IMPORT_HELP}\n${EXIT_HELP}`)
+    .action(async (path: string, name: string | undefined, flags) => {
+      const { runImageImport } = await import('./image.js');
+      exit(await runImageImport({ ...flags, path, name: name ?? null }, io));
+    });
+  image
+    .command('inspect')
+    .description('what an image is made of, as JSON')
+    .argument('<name>', 'a name of `sallyport image ls`')
+    .addHelpText('after', EXIT_HELP)
+    .action(async (name: string) => {
+      const { runImageInspect } = await import('./image.js');
+      exit(await runImageInspect(name, io));
+    });
+  image
+    .command('rm')
+    .description('take names away, and what nobody names any more')
+    .argument('<name...>', 'names of `sallyport image ls`')
+    .addHelpText('after', EXIT_HELP)
+    .action(async (names: readonly string[]) => {
+      const { runImageRemove } = await import('./image.js');
+      exit(await runImageRemove(names, io));
+    });
+  image
+    .command('prune')
+    .description('remove what no name and no sandbox holds: downloads cut off, images without a name')
+    .addHelpText('after', EXIT_HELP)
+    .action(async () => {
+      const { runImagePrune } = await import('./image.js');
+      exit(await runImagePrune(io));
+    });
+  return image;
+}
