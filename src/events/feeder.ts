@@ -46,6 +46,9 @@ const DEFAULT_LIMITS: QueueLimits = { events: 65_536, bytes: 64 * 1024 * 1024 };
 
 const BATCH_EVENTS = 512;
 
+/** `queueMicrotask` would make a resource for Node's async hooks each time. */
+const READY = Promise.resolve();
+
 type Mark = (name: string, loss: Loss) => void;
 
 type Trouble = (sink: string, error: unknown) => void;
@@ -56,8 +59,9 @@ export class Feeder {
   readonly #capacity: number;
   readonly #mark: Mark;
   readonly #onTrouble: Trouble;
-  /** The loop while it runs, else null. */
-  running: Promise<void> | null = null;
+  #isScheduled = false;
+  /** The loop while the sink is waited for, else null. */
+  #waiting: Promise<void> | null = null;
   failures = 0;
   #failing = false;
 
@@ -95,34 +99,62 @@ export class Feeder {
     return this.#failing || this.#sink.failing === true || this.#queue.length >= this.#capacity;
   }
 
+  /** Settles when what waits now is handed over, or the sink was waited for; null: nothing waits. */
+  get running(): Promise<void> | null {
+    return this.#waiting ?? (this.#isScheduled ? READY : null);
+  }
+
   push(event: Event): void {
     this.#queue.push(event);
-    this.running ??= this.#run();
+    if (this.#isScheduled || this.#waiting !== null) return;
+    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
+    this.#isScheduled = true;
+    void READY.then(this.#run);
   }
 
   /** Comes while a write is still pending only if `signal` has fired. */
   async close(signal: AbortSignal | undefined): Promise<void> {
     if (this.running !== null && this.#sink.giveUp !== undefined) {
       this.#sink.giveUp();
-      await this.running;
+      while (this.running !== null) await this.running;
     }
     await this.#sink.close?.(signal);
   }
 
-  async #run(): Promise<void> {
-    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
-    await Promise.resolve();
+  /** Goes on in the same turn while the sink takes what it is given without a wait: most do, most of the time. */
+  readonly #run = (): void => {
+    this.#isScheduled = false;
     while (this.#queue.length > 0) {
       const batch = this.#queue.take(BATCH_EVENTS);
       try {
-        await this.#sink.write(batch);
-        if (this.#sink.attach === undefined) this.#failing = false;
+        const written = this.#sink.write(batch);
+        if (written instanceof Promise) {
+          this.#waiting = this.#outlast(written, batch);
+          return;
+        }
+        this.#written();
       } catch (error) {
         this.#fail(batch, error);
       }
       this.#markLoss();
     }
-    this.running = null;
+  };
+
+  async #outlast(written: Promise<void>, batch: readonly Event[]): Promise<void> {
+    try {
+      await written;
+      this.#written();
+    } catch (error) {
+      this.#fail(batch, error);
+    }
+    this.#markLoss();
+    this.#waiting = null;
+    this.#run();
+  }
+
+  /** A sink that delivers in its own time says itself when it has. */
+  #written(): void {
+    if (this.#sink.attach === undefined) this.#failing = false;
   }
 
   #fail(batch: readonly Event[], error: unknown): void {

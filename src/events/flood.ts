@@ -35,8 +35,10 @@ export class FloodGate {
 
   /** What is to be told now: the event, a count of earlier ones before it, or nothing. */
   pass(body: EventBody, nowMs: number): readonly EventBody[] {
+    const isCountable = COUNTABLE.has(body.type);
+    if (!isCountable && this.#windows.size === 0) return [body];
     const told = this.#expire(nowMs);
-    if (!COUNTABLE.has(body.type)) return [...told, body];
+    if (!isCountable) return [...told, body];
     const window = this.#windowOf(body.sandbox, nowMs);
     if (window.listed < this.#perSecond) {
       window.listed += 1;
