@@ -45,7 +45,9 @@ export type GatewayErrorCode =
   | 'NETWORK_CONFIG_INVALID' // the network's configuration has problems
   | 'MOUNT_CONFIG_INVALID' // a mount cannot be
   | 'EVENTS_INVALID' // a line of an event log holds no event; the message names file and line
-  | 'CURSOR_UNKNOWN'; // the event from which to go on is not there, or not any more
+  | 'CURSOR_UNKNOWN' // the event from which to go on is not there, or not any more
+  | 'SPOOL_LOCKED' // another process writes to the spool
+  | 'SPOOL_INVALID'; // the folder is no spool that this sallyport can go on with
 
 /** Something the gateway tried and could not do. A refusal is not one: that is a `Verdict`. */
 export class GatewayError extends Error {

@@ -15,6 +15,8 @@ export type EventType =
   | 'gateway.closed'
   | 'gateway.dropped' // a sink was full: `gateway.detail` says which, and how many events it never saw
   | 'gateway.repeated' // refusals of one sandbox beyond so many a second, counted by kind and reason
+  | 'spool.recovered' // the spool had not been closed: `gateway.detail` says what was mended
+  | 'spool.trimmed' // the oldest segments were removed; `gateway.detail` names the records
   | 'policy.loaded' // a policy took effect; `gateway.detail` names warnings
   | 'policy.refused' // a reload failed; the old policy stays
   | 'dns.answered'

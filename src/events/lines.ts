@@ -56,7 +56,8 @@ export async function* readLines(path: string, options: LineOptions = {}): Async
   }
 }
 
-class LineCutter {
+/** Cuts a file that is read from `offset` on into whole lines. */
+export class LineCutter {
   readonly #path: string;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   #rest: Buffer = Buffer.alloc(0);
@@ -67,6 +68,11 @@ class LineCutter {
   constructor(path: string, offset: number) {
     this.#path = path;
     this.offset = offset;
+  }
+
+  /** Bytes behind the last line feed so far. */
+  get restBytes(): number {
+    return this.#rest.length;
   }
 
   /** The lines of the next piece, perhaps none; null at the end of the file. */

@@ -7,6 +7,15 @@
 import { err, ok, type Result } from '../core/result.js';
 import { EVENT_VERSION, type Event } from './event.js';
 
+/** A line that holds no event. */
+export interface BadLine {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** Without the line's own text. */
+  readonly reason: string;
+}
+
 /** The event in `line` (no line feed), or why there is none: a sentence without the line's own text. */
 export function parseEvent(line: string): Result<Event, string> {
   let value: unknown;

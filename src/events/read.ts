@@ -1,25 +1,20 @@
 /**
- * Recorded events, in the order of the record: from a log that `--event-log` wrote. What `tail`, `export`, `replay`
- * and programs read with.
+ * Recorded events, in the order of the record: from a log that `--event-log` wrote, or from the folder of a spool.
+ * What `tail`, `export`, `replay` and programs read with.
  *
- * Tolerant of a last line that is not whole yet; exact about every other that holds no event.
+ * A shell. Tolerant of a last line that is not whole yet; exact about every other that holds no event.
  */
+import { stat } from 'node:fs/promises';
 import { GatewayError } from '../core/errors.js';
 import type { Event } from './event.js';
 import { readLines } from './lines.js';
-import { parseEvent } from './parse.js';
+import { type BadLine, parseEvent } from './parse.js';
+import { readSpool } from './spool/read.js';
 
-/** A line that holds no event. */
-export interface BadLine {
-  readonly file: string;
-  /** From 1. */
-  readonly line: number;
-  /** Without the line's own text. */
-  readonly reason: string;
-}
+export type { BadLine } from './parse.js';
 
 export interface ReadOptions {
-  /** The `id` of an event: what comes after it. Absent: everything. */
+  /** The `id` of an event: what comes after it. Absent or `start`: everything. */
   readonly from?: string;
   /** Goes on at the end, with what is written from now on, until `signal` fires. */
   readonly follow?: boolean;
@@ -29,9 +24,10 @@ export interface ReadOptions {
 }
 
 /**
- * The events of the log `path`, one by one. Ends quietly when `signal` fires. Throws `GatewayError`: `EVENTS_FAILED`
+ * The events of the log or spool `path`, one by one. Ends quietly when `signal` fires. Throws `GatewayError`: `EVENTS_FAILED`
  * for a file that cannot be read, `EVENTS_INVALID` for a line that holds no event (`FILE:LINE: why`),
- * `CURSOR_UNKNOWN` where there is no event `from`.
+ * `CURSOR_UNKNOWN` where there is no event `from`, or not any more, `SPOOL_INVALID` for a folder that is no spool of
+ * ours.
  */
 export async function* readEvents(path: string, options: ReadOptions = {}): AsyncGenerator<Event> {
   for await (const batch of readEventBatches(path, options)) yield* batch;
@@ -42,7 +38,13 @@ export async function* readEventBatches(
   path: string,
   options: ReadOptions = {},
 ): AsyncGenerator<readonly Event[]> {
-  let wanted = options.from ?? null;
+  // What cannot be asked cannot be read either, and the reader says why.
+  const isFolder = await stat(path).then(
+    stats => stats.isDirectory(),
+    () => false,
+  );
+  if (isFolder) return yield* readSpool(path, options);
+  let wanted = options.from === undefined || options.from === 'start' ? null : options.from;
   for await (const { lines, firstLine } of readLines(path, options)) {
     const events: Event[] = [];
     for (let i = 0; i < lines.length; i++) {

@@ -12,6 +12,9 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'gateway.closed': 'The gateway has ended; the last event.',
   'gateway.dropped': 'A sink was full and lost events; `gateway.detail` counts them and names their `seq`.',
   'gateway.repeated': 'Refusals of one sandbox beyond 2,000 a second, counted by type and reason.',
+  'spool.recovered':
+    'The spool had not been closed by the gateway before; `gateway.detail` says what was mended.',
+  'spool.trimmed': 'The oldest segments of the spool were removed; `gateway.detail` names their records.',
   'policy.loaded': 'A policy took effect; `gateway.detail` lists its warnings.',
   'policy.refused': 'A policy could not be loaded; the old one stays.',
   'dns.answered': 'A name was looked up and answered; `reason` is set where the answer was not an address.',

@@ -6,6 +6,8 @@ const WEIGHTY: ReadonlySet<EventType> = new Set<EventType>([
   'gateway.closed',
   'gateway.dropped',
   'gateway.repeated',
+  'spool.recovered',
+  'spool.trimmed',
   'policy.loaded',
   'policy.refused',
   'dns.refused',
