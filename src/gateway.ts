@@ -13,6 +13,7 @@ import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus } from './events/bus.js';
 import type { Emit } from './events/event.js';
 import type { Sink } from './events/feeder.js';
+import type { EventStore } from './events/store.js';
 import { type Door, doorOf, type Sandbox, sandboxOf } from './gateway/door.js';
 import { isGate, pacedFlow } from './gateway/inner-door.js';
 import { compileLayers } from './gateway/layers.js';
@@ -58,6 +59,8 @@ export interface GatewayOptions {
   readonly sinks?: readonly Sink[];
   /** Told of what is no event; metrics are made of it. */
   readonly meter?: Meter;
+  /** Keeps every event (`openSpool`); the gateway closes it. */
+  readonly spool?: EventStore;
   /** Told of a sink's troubles. */
   readonly onTrouble?: (sink: string, error: unknown) => void;
   /** 32 bytes that placeholders are made with; default: new ones. */
@@ -141,6 +144,7 @@ export class Gateway implements AsyncDisposable {
       clock: this.#clock,
       redact: text => redactAll(this.#censor, text),
       sinks: options.sinks ?? [],
+      ...(options.spool && { store: options.spool }),
       ...(options.onTrouble && { onTrouble: options.onTrouble }),
     });
     const system = createSystemResolver({ servers: () => this.#policy.dns.servers, clock: this.#clock });

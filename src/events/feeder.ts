@@ -11,8 +11,8 @@ import { EventQueue, type Loss, type QueueLimits } from './queue.js';
 export interface SinkKeeper {
   /** These events, taken before, will not be delivered. */
   lost(events: readonly Event[], error: unknown): void;
-  /** A delivery succeeded: what was lost before can be told now. */
-  delivered(): void;
+  /** These are where they were to go: what was lost before can be told now. */
+  delivered(events: readonly Event[]): void;
 }
 
 export interface Sink {
@@ -22,8 +22,9 @@ export interface Sink {
    * `drop-and-mark`: when the queue is full, events are lost and counted.
    * `block`: the same, and from a full queue or a failed write on, `EventBus.blocked` is true, so that the gateway
    * can refuse what it could not put on record.
+   * `spool`: it is fed from the store, at its own speed and over restarts, and loses what the store no longer keeps.
    */
-  readonly whenFull: 'block' | 'drop-and-mark';
+  readonly whenFull: 'block' | 'spool' | 'drop-and-mark';
   readonly limits?: QueueLimits;
   /** Where it listens on this host: no sandbox may reach it, whatever its policy says. */
   readonly listensOn?: readonly Endpoint[];
@@ -46,9 +47,6 @@ const DEFAULT_LIMITS: QueueLimits = { events: 65_536, bytes: 64 * 1024 * 1024 };
 
 const BATCH_EVENTS = 512;
 
-/** `queueMicrotask` would make a resource for Node's async hooks each time. */
-const READY = Promise.resolve();
-
 type Mark = (name: string, loss: Loss) => void;
 
 type Trouble = (sink: string, error: unknown) => void;
@@ -59,9 +57,8 @@ export class Feeder {
   readonly #capacity: number;
   readonly #mark: Mark;
   readonly #onTrouble: Trouble;
-  #isScheduled = false;
-  /** The loop while the sink is waited for, else null. */
-  #waiting: Promise<void> | null = null;
+  /** The loop while it runs, else null. */
+  running: Promise<void> | null = null;
   failures = 0;
   #failing = false;
 
@@ -99,62 +96,34 @@ export class Feeder {
     return this.#failing || this.#sink.failing === true || this.#queue.length >= this.#capacity;
   }
 
-  /** Settles when what waits now is handed over, or the sink was waited for; null: nothing waits. */
-  get running(): Promise<void> | null {
-    return this.#waiting ?? (this.#isScheduled ? READY : null);
-  }
-
   push(event: Event): void {
     this.#queue.push(event);
-    if (this.#isScheduled || this.#waiting !== null) return;
-    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
-    this.#isScheduled = true;
-    void READY.then(this.#run);
+    this.running ??= this.#run();
   }
 
   /** Comes while a write is still pending only if `signal` has fired. */
   async close(signal: AbortSignal | undefined): Promise<void> {
     if (this.running !== null && this.#sink.giveUp !== undefined) {
       this.#sink.giveUp();
-      while (this.running !== null) await this.running;
+      await this.running;
     }
     await this.#sink.close?.(signal);
   }
 
-  /** Goes on in the same turn while the sink takes what it is given without a wait: most do, most of the time. */
-  readonly #run = (): void => {
-    this.#isScheduled = false;
+  async #run(): Promise<void> {
+    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
+    await Promise.resolve();
     while (this.#queue.length > 0) {
       const batch = this.#queue.take(BATCH_EVENTS);
       try {
-        const written = this.#sink.write(batch);
-        if (written instanceof Promise) {
-          this.#waiting = this.#outlast(written, batch);
-          return;
-        }
-        this.#written();
+        await this.#sink.write(batch);
+        if (this.#sink.attach === undefined) this.#failing = false;
       } catch (error) {
         this.#fail(batch, error);
       }
       this.#markLoss();
     }
-  };
-
-  async #outlast(written: Promise<void>, batch: readonly Event[]): Promise<void> {
-    try {
-      await written;
-      this.#written();
-    } catch (error) {
-      this.#fail(batch, error);
-    }
-    this.#markLoss();
-    this.#waiting = null;
-    this.#run();
-  }
-
-  /** A sink that delivers in its own time says itself when it has. */
-  #written(): void {
-    if (this.#sink.attach === undefined) this.#failing = false;
+    this.running = null;
   }
 
   #fail(batch: readonly Event[], error: unknown): void {

@@ -11,7 +11,6 @@ import { encodeEvent } from './encode.js';
 import type { Event } from './event.js';
 import type { Sink } from './feeder.js';
 import { isRotated, type LogFile, openLogFile } from './log-file.js';
-import { PendingLines } from './pending-lines.js';
 import { type RotateRule, rotateAway } from './rotate.js';
 import { isWeighty } from './weight.js';
 
@@ -35,9 +34,7 @@ export interface FileSinkOptions {
 const FLUSH_MS = 20;
 
 /** Text beyond which nothing waits, in bytes. */
-const FLUSH_BYTES = 256 * 1024;
-
-const LINE_FEED = Buffer.from('\n');
+const FLUSH_BYTES = 64 * 1024;
 
 const RETRY_MS = 250;
 
@@ -73,10 +70,8 @@ class FileSink implements Sink {
   /** Of the file that is written to, and when it was opened. */
   #bytes: number;
   #openedAt: number;
-  /** Lines not yet handed to the kernel. */
-  readonly #lines = new PendingLines();
-  /** The file's last line was never finished: a line feed comes before the next. */
-  #midLine: boolean;
+  /** Lines not yet handed to the kernel; printable ASCII, so a code unit is a byte. */
+  #text = '';
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> | null = null;
   /** A fault that will not pass: every later write fails with it. */
@@ -90,7 +85,7 @@ class FileSink implements Sink {
     this.#checkedAt = options.clock.monotonic();
     this.#openedAt = this.#checkedAt;
     this.#bytes = file.size;
-    this.#midLine = file.midLine;
+    this.#text = file.midLine ? '\n' : '';
   }
 
   write(events: readonly Event[]): Promise<void> | void {
@@ -98,10 +93,10 @@ class FileSink implements Sink {
     const { encode = encodeEvent } = this.#options;
     let urgent = false;
     for (const event of events) {
-      this.#lines.add(encode(event));
+      this.#text += encode(event);
       urgent ||= isWeighty(event);
     }
-    if (urgent || this.#lines.length >= FLUSH_BYTES) return this.#flush();
+    if (urgent || this.#text.length >= FLUSH_BYTES) return this.#flush();
     this.#timer ??= setTimeout(() => {
       // The fault stays in #broken: the next write tells the bus.
       this.#flush().catch(() => undefined);
@@ -131,12 +126,12 @@ class FileSink implements Sink {
   }
 
   async #drain(): Promise<void> {
-    while (this.#lines.length > 0) {
+    while (this.#text !== '') {
       await this.#followRotation();
       await this.#rotateIfDue();
-      if (this.#midLine) await this.#writeAll(LINE_FEED);
-      this.#midLine = false;
-      await this.#writeAll(this.#lines.take());
+      const bytes = Buffer.from(this.#text, 'latin1');
+      this.#text = '';
+      await this.#writeAll(bytes);
     }
   }
 
@@ -213,7 +208,7 @@ class FileSink implements Sink {
       this.#file = file;
       this.#bytes = file.size;
       this.#openedAt = this.#options.clock.monotonic();
-      this.#midLine = file.midLine;
+      if (file.midLine) this.#text = `\n${this.#text}`;
     } catch (error) {
       // The old file still takes what comes; the next check tries again.
       if (error instanceof GatewayError) this.#options.onTrouble?.(error);

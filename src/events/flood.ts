@@ -35,10 +35,8 @@ export class FloodGate {
 
   /** What is to be told now: the event, a count of earlier ones before it, or nothing. */
   pass(body: EventBody, nowMs: number): readonly EventBody[] {
-    const isCountable = COUNTABLE.has(body.type);
-    if (!isCountable && this.#windows.size === 0) return [body];
     const told = this.#expire(nowMs);
-    if (!isCountable) return [...told, body];
+    if (!COUNTABLE.has(body.type)) return [...told, body];
     const window = this.#windowOf(body.sandbox, nowMs);
     if (window.listed < this.#perSecond) {
       window.listed += 1;

@@ -188,7 +188,7 @@ export class Delivery implements Sink {
   #succeed(batch: readonly Event[]): void {
     this.failing = false;
     this.counts.delivered += batch.length;
-    this.#keeper?.delivered();
+    this.#keeper?.delivered(batch);
   }
 
   #tell({ message }: DeliveryFault): void {
@@ -207,6 +207,7 @@ export class Delivery implements Sink {
       this.counts.deadLettered += batch.length;
       // They are on record, though not where they were meant to be.
       this.failing = false;
+      this.#keeper?.delivered(batch);
     } catch (error) {
       const cause = error instanceof GatewayError ? error : why;
       onTrouble(cause);

@@ -52,7 +52,7 @@ const filter = z
   })
   .describe('an expression of CEL; refusals pass unless it speaks of `denied`');
 
-const BACK_PRESSURE = ['block', 'drop-and-mark'] as const;
+const BACK_PRESSURE = ['block', 'spool', 'drop-and-mark'] as const;
 
 const common = {
   name: z
@@ -67,7 +67,7 @@ const common = {
     .enum(BACK_PRESSURE)
     .optional()
     .describe(
-      'what happens when it is full or failing: refuse what could not be put on record, or drop and count',
+      'what happens when it is full or failing: refuse what could not be put on record, feed it from the spool, or drop and count',
     ),
 };
 
