@@ -8,7 +8,8 @@ const SHELLS = new RegExp(
   `^(${[
     'core/clock',
     'policy/load',
-    'events/(file-sink|lines|log-file|rotate)',
+    'events/(file-sink|lines|log-file|read|rotate)',
+    'events/spool/(bookmark|folder|keys|lock|patient|read|segment|spool|tail|trim|verify)',
     'sinks/(credentials|delivery|listen|load|metrics-server|open|server|webhook)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
@@ -31,7 +32,7 @@ const SHELLS = new RegExp(
     'proxy/websocket/guarded',
     'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
-    'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|sinks|version)',
+    'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|sinks|spool|version)',
   ].join('|')})\\.c?ts$`,
 );
 

@@ -12,6 +12,8 @@ export interface Paths {
   readonly placeholders: string;
   /** Images, their layers and what is made of them. */
   readonly images: string;
+  /** The key that signs spools, and their anchors. */
+  readonly spoolKey: string;
   /** Invisible in every sandbox. */
   readonly hidden: readonly string[];
 }
@@ -30,6 +32,7 @@ export function statePaths(env: Environment): Paths {
     ca,
     placeholders: join(state, 'placeholders'),
     images: join(state, 'images'),
+    spoolKey: join(state, 'spool'),
     hidden: [...new Set([state, ca, certs])],
   };
 }

@@ -81,6 +81,16 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--events <file>', 'sinks for events: webhooks, rotated files and others, each with its filter')
     .option('--event-sink <url>', 'one more sink, by its URL; may be repeated', collect)
     .option('--metrics <place>', 'metrics for Prometheus at unix:PATH or 127.0.0.1:PORT')
+    .option('--spool <dir>', 'keep every event there, chained and signed (events verify)')
+    .addOption(
+      new Option('--spool-fsync <when>', 'when an event of the spool is safe from a loss of power').choices([
+        'always',
+        'interval',
+        'none',
+      ]),
+    )
+    .option('--spool-keep <size>', 'remove the oldest of the spool beyond this (default: 10GiB)')
+    .option('--spool-keep-days <days>', 'remove what is older (default: nothing)')
     .option('--quiet', 'no line for each refusal, no summary', false)
     .option('--workdir <dir>', 'writable, and where the command starts (default: the current folder)')
     .option('--bind <path[:path]>', 'a file or folder that the command may write', collect)

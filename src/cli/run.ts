@@ -6,6 +6,7 @@ import { errorCode, GatewayError } from '../core/errors.js';
 import type { Sink } from '../events/feeder.js';
 import { openFileSink } from '../events/file-sink.js';
 import { createNarrator } from '../events/human.js';
+import type { EventStore } from '../events/store.js';
 import { createGateway, type Gateway, type GatewayOptions, type Sandbox } from '../gateway.js';
 import { flagsLayer, type PolicyFlags } from '../policy/flags.js';
 import { loadPolicy } from '../policy/load.js';
@@ -18,8 +19,9 @@ import type { Bind, RunningCommand } from '../vm/index.js';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, EXIT_STOPPED, type Io } from './io.js';
 import { statePaths } from './paths.js';
 import { type OpenedSinks, openFlaggedSinks, type SinkFlags } from './sinks.js';
+import { openFlaggedSpool, type SpoolFlags, spoolFiles } from './spool.js';
 
-export interface RunFlags extends PolicyFlags, SinkFlags {
+export interface RunFlags extends PolicyFlags, SinkFlags, SpoolFlags {
   readonly policy?: readonly string[];
   readonly upstreamCa?: readonly string[];
   readonly eventLog?: string;
@@ -48,10 +50,12 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 export async function runRun(flags: RunFlags, argv: readonly [string, ...string[]], io: Io): Promise<number> {
   let gateway: Gateway | null = null;
   let opened: OpenedSinks | null = null;
+  let spool: EventStore | null = null;
   const narrator = createNarrator({ colour: io.colour });
   try {
     const { layers, literals } = await policyLayers(flags);
     const paths = statePaths(process.env);
+    spool = await openFlaggedSpool(flags, io);
     opened = await openFlaggedSinks(flags, workdirOf(flags), io);
     const log: Sink[] = flags.eventLog === undefined ? [] : [await eventLog(flags.eventLog, io)];
     const ca = Ca.open({ dir: paths.ca });
@@ -63,6 +67,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       upstreamCa: flags.upstreamCa ?? [],
       sinks: [...log, ...opened.sinks],
       ...(opened.metrics && { meter: opened.metrics }),
+      ...(spool && { spool }),
     });
     const { events } = gateway;
     opened.metrics?.watch({
@@ -80,7 +85,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     // Whatever is quiet: a run that enforces no rule must not look like one that does.
     if (gateway.policy.mode === 'shadow') io.stderr(`sallyport: WARNING: ${SHADOW_WARNING}\n`);
     const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
-    const hide = [...paths.hidden, ...ownFiles(flags), ...opened.hidden];
+    const hide = [...paths.hidden, ...ownFiles(flags), ...spoolFiles(flags), ...opened.hidden];
     const code = await runCommand(sandbox, flags, argv, { hide, kept: opened.variables });
     if (sandbox.stopped === null) return code;
     io.stderr(`sallyport: stopped the sandbox: ${sandbox.stopped}\n`);
@@ -89,7 +94,10 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     io.stderr(`sallyport: ${explain(error)}\n`);
     return exitCodeOf(error);
   } finally {
-    if (gateway === null) await opened?.close();
+    if (gateway === null) {
+      await opened?.close();
+      await spool?.close?.();
+    }
     await gateway?.close();
     const summary = narrator.summary();
     if (summary !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${summary}\n`);

@@ -4,7 +4,9 @@
  *
  * Pure. Text here is wire text, one character a byte.
  */
-import { isPlaceholder, PLACEHOLDER_LENGTH, PLACEHOLDER_PREFIX } from './placeholder.js';
+import { PLACEHOLDER_PREFIX } from './placeholder.js';
+
+const PLACEHOLDERS = /GWPH_[0-9a-f]{32}/g;
 
 export function mayHoldPlaceholder(text: string): boolean {
   return text.includes(PLACEHOLDER_PREFIX);
@@ -12,33 +14,13 @@ export function mayHoldPlaceholder(text: string): boolean {
 
 /** Everything in `text` that has the shape of a placeholder, in order, with repetitions. */
 export function placeholdersIn(text: string): readonly string[] {
-  const found: string[] = [];
-  swapPlaceholders(text, placeholder => {
-    found.push(placeholder);
-    return null;
-  });
-  return found;
+  return mayHoldPlaceholder(text) ? (text.match(PLACEHOLDERS) ?? []) : [];
 }
 
 /** `valueFor` gives what to write for a placeholder; null leaves it as it is. */
 export function swapPlaceholders(text: string, valueFor: (placeholder: string) => string | null): string {
-  let swapped = '';
-  let from = 0;
-  for (let at = text.indexOf(PLACEHOLDER_PREFIX); at >= 0; at = text.indexOf(PLACEHOLDER_PREFIX, at)) {
-    const end = at + PLACEHOLDER_LENGTH;
-    const placeholder = text.slice(at, end);
-    if (!isPlaceholder(placeholder)) {
-      at += 1;
-      continue;
-    }
-    const value = valueFor(placeholder);
-    if (value !== null) {
-      swapped += text.slice(from, at) + value;
-      from = end;
-    }
-    at = end;
-  }
-  return from === 0 ? text : swapped + text.slice(from);
+  if (!mayHoldPlaceholder(text)) return text;
+  return text.replace(PLACEHOLDERS, placeholder => valueFor(placeholder) ?? placeholder);
 }
 
 const BASIC = /^(basic +)([A-Za-z0-9+/]+)={0,2}$/i;

@@ -8,7 +8,6 @@ import { errorCode, GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import { type Body, type ByteCount, NO_BODY } from '../exchange.js';
-import { offAbort, onAbort } from '../on-abort.js';
 import { type BodyFault, CloseDecoder, joined, LengthDecoder } from './body.js';
 import { ChunkedDecoder } from './chunked.js';
 import type { ClientLimits } from './client-options.js';
@@ -72,7 +71,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
       try {
         this.#signal.throwIfAborted();
         this.#send();
-        onAbort(this.#signal, this.#aborted);
+        this.#signal.addEventListener('abort', this.#aborted);
       } catch (error) {
         // Nothing was written: the connection is as good as before.
         this.#phase = 'ended';
@@ -260,7 +259,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
 
   #end(): void {
     this.#phase = 'ended';
-    offAbort(this.#signal, this.#aborted);
+    this.#signal.removeEventListener('abort', this.#aborted);
   }
 
   // What a ContentReader asks of its owner, and a ContentWriter of its sink.

@@ -4,7 +4,7 @@
  *
  * Pure. `name ":" OWS value OWS CRLF` and nothing else: no fold, no blank before the colon, no bare CR or LF.
  */
-import { FieldNames, type HeaderField } from '../../core/headers.js';
+import type { HeaderField } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import { isBlank, tokenEnd, valueEnd } from './syntax.js';
 
@@ -67,7 +67,8 @@ const SLOTS: ReadonlyMap<string, Slot> = new Map<string, Slot>([
 /** The others have a grammar that no secret fits, or are read by somebody who searches them. */
 const HOLDS_ANY_TEXT: ReadonlySet<Slot> = new Set<Slot>(['connection', 'upgrade', 'te']);
 
-const SLOT_NAMES = new FieldNames(SLOTS.keys());
+/** One bit for each length that a name in `SLOTS` has: most names are told apart without lower-casing them. */
+const SLOT_LENGTHS = [...SLOTS.keys()].reduce((bits, name) => bits | (1 << name.length), 0);
 
 /**
  * Reads the field lines of `text` from `at` to the empty line, which must be its end.
@@ -116,12 +117,13 @@ export function passage(name: string): 'write' | 'skip' | 'never' {
 }
 
 function slotOf(name: string): Slot | undefined {
-  return SLOT_NAMES.mayHave(name) ? SLOTS.get(name.toLowerCase()) : undefined;
+  return name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
 }
 
 /** False for a name that some recipients read as a framing field (`Transfer_Encoding`). */
 function file(name: string, value: string, { endToEnd, control, dropped }: FieldSection): boolean {
-  const slot = slotOf(name);
+  const slot =
+    name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
   if (slot === undefined) {
     endToEnd.push([name, value]);
     return !readsAsFraming(name);

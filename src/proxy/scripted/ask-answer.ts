@@ -40,20 +40,8 @@ export interface Asking {
   readonly verdict: Allow;
 }
 
-export function askAnswer(
-  answer: Answer,
-  { script, head, verdict }: Asking,
-): AskedAnswer | Promise<AskedAnswer> {
+export async function askAnswer(answer: Answer, { script, head, verdict }: Asking): Promise<AskedAnswer> {
   if (script === null || (script.onResponse === null && script.onMessage === null)) return passes(answer);
-  return askScript(answer, head, verdict, script);
-}
-
-async function askScript(
-  answer: Answer,
-  head: RequestHead,
-  verdict: Allow,
-  script: PolicyScript,
-): Promise<AskedAnswer> {
   const facts = factsOf(head);
   const bodyBytes = verdict.scriptBodyBytes ?? null;
   const asked = script.onResponse === null ? passes(answer) : await askHead(answer, facts, script, bodyBytes);
@@ -71,10 +59,8 @@ async function askScript(
   return { kind: 'passes', answer: { ...asked.answer, body: gate }, denial: () => gate.denial };
 }
 
-const noDenial = (): null => null;
-
 function passes(answer: Answer): AskedAnswer {
-  return { kind: 'passes', answer, denial: noDenial };
+  return { kind: 'passes', answer, denial: () => null };
 }
 
 async function askHead(
