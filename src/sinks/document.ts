@@ -97,6 +97,8 @@ function credentialsOf(sink: SinkInput): readonly CredentialInput[] {
   const found: CredentialInput[] = [];
   if ('secret_from' in sink && sink.secret_from) found.push(sink.secret_from);
   if ('token_from' in sink && sink.token_from) found.push(sink.token_from);
+  if ('password_from' in sink && sink.password_from) found.push(sink.password_from);
+  if ('creds_file' in sink && sink.creds_file) found.push({ file: sink.creds_file });
   if ('headers' in sink && sink.headers) found.push(...Object.values(sink.headers));
   return found;
 }

@@ -48,6 +48,7 @@ const OPENERS: { readonly [T in SinkInput['type']]: () => Promise<Opener<T>> } =
   file: async () => (await import('./open-files.js')).openFile,
   stdout: async () => (await import('./open-files.js')).openStdout,
   server: async () => (await import('./open-server.js')).openServer,
+  nats: async () => (await import('./open-nats.js')).openNats,
   webhook: async () => (await import('./open-webhook.js')).openWebhook,
 };
 

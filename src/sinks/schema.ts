@@ -166,6 +166,50 @@ const serverSink = z
     }
   });
 
+const natsSink = z
+  .strictObject({
+    type: z.literal('nats'),
+    ...deliverer,
+    ...tls,
+    format,
+    url: url(['tls', 'nats'], 'tls://HOST[:PORT]; nats:// only to this host'),
+    subject: z
+      .string()
+      .max(255)
+      .regex(
+        /^(?:[A-Za-z0-9_-]+|\{(?:gateway|sandbox|type)\})(?:\.(?:[A-Za-z0-9_-]+|\{(?:gateway|sandbox|type)\}))*$/,
+        {
+          message: 'is not a subject of words, {gateway}, {sandbox} and {type} between dots',
+        },
+      )
+      .optional()
+      .describe('default: sallyport.events'),
+    stream: z
+      .strictObject({
+        name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { message: 'is not the name of a stream' }),
+        create: z.boolean().optional().describe('make it if it is not there; default: false'),
+        duplicate_window: duration.optional().describe('of a stream that is made; default: 1h'),
+      })
+      .optional()
+      .describe('that must take the events'),
+    token_from: credential.optional(),
+    user: z.string().min(1).max(255).optional(),
+    password_from: credential.optional(),
+    creds_file: path.optional().describe('a .creds file of mode 0600: a JWT and its key'),
+  })
+  .superRefine((sink, context) => {
+    const logins = [sink.token_from, sink.user, sink.creds_file].filter(login => login !== undefined);
+    if (logins.length > 1) {
+      context.addIssue({
+        code: 'custom',
+        message: "'token_from', 'user' and 'creds_file' exclude each other",
+      });
+    }
+    if ((sink.user === undefined) !== (sink.password_from === undefined)) {
+      context.addIssue({ code: 'custom', message: "'user' and 'password_from' belong together" });
+    }
+  });
+
 const metrics = z
   .strictObject({
     listen: text(parseListen, 'unix:PATH, 127.0.0.1:PORT or [::1]:PORT'),
@@ -181,7 +225,7 @@ const metrics = z
 
 export const sinksSchema = z.strictObject({
   sinks: z
-    .array(z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink]))
+    .array(z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink, natsSink]))
     .max(64)
     .optional(),
   metrics: metrics.optional(),

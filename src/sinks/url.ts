@@ -17,9 +17,18 @@ export function sinkOfUrl(text: string): Result<object, string> {
       return ok({ type: 'file', path: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') });
     case 'unix':
       return ok({ type: 'server', listen: text });
+    case 'nats':
+    case 'tls':
+      return ok(natsOf(text));
     default:
       return err(`${quoted(text)} is none of ${FORMS}`);
   }
 }
 
-const FORMS = 'https://…, file:PATH and unix:PATH';
+/** `nats://HOST:PORT/SUBJECT`: what follows the slash is no part of where the broker is. */
+function natsOf(text: string): object {
+  const [, url, subject = ''] = /^([a-z]+:\/\/[^/]*)\/?(.*)$/s.exec(text) ?? [];
+  return { type: 'nats', url: url ?? text, ...(subject !== '' && { subject }) };
+}
+
+const FORMS = 'https://…, tls://HOST:PORT/SUBJECT or nats://… (NATS), file:PATH and unix:PATH';

@@ -58,6 +58,16 @@ test.each([
     's.yaml:1: sinks[0].listen: a port is open to every user of this host: token_from is needed, or a unix socket',
   ],
   [
+    'two logins',
+    'sinks: [{ type: nats, url: "tls://a.test", token_from: { env: A }, creds_file: x }]',
+    "s.yaml:1: sinks[0]: 'token_from', 'user' and 'creds_file' exclude each other",
+  ],
+  [
+    'a subject with a wildcard',
+    'sinks: [{ type: nats, url: "tls://a.test", subject: "a.>" }]',
+    's.yaml:1: sinks[0].subject: is not a subject of words, {gateway}, {sandbox} and {type} between dots',
+  ],
+  [
     'two sinks of one name',
     'sinks: [{ type: stdout, name: a }, { type: file, path: x, name: a }]',
     "s.yaml:1: sinks[1].name: 'a' is the name of another sink",
@@ -133,6 +143,8 @@ test.each([
   ['https://a.test/hook', { type: 'webhook', url: 'https://a.test/hook' }],
   ['file:///var/log/e.jsonl', { type: 'file', path: '/var/log/e.jsonl' }],
   ['unix:/run/e.sock', { type: 'server', listen: 'unix:/run/e.sock' }],
+  ['nats://127.0.0.1:4222/a.b', { type: 'nats', url: 'nats://127.0.0.1:4222', subject: 'a.b' }],
+  ['tls://nats.test', { type: 'nats', url: 'tls://nats.test' }],
   ['file:e.jsonl', { type: 'file', path: 'e.jsonl' }],
 ])('--event-sink %s stands for an entry of the file', (text, want) => {
   const entry = sinkOfUrl(text);
