@@ -200,6 +200,8 @@ export class Delivery implements Sink {
 
   async #putAside(batch: readonly Event[], fault: DeliveryFault): Promise<void> {
     const { deadLetters, onTrouble } = this.#options;
+    // What the spool keeps is delivered after the next start: nobody has to put it aside for want of time.
+    if (this.whenFull === 'spool' && !fault.final && this.#givenUp.signal.aborted) return;
     const why = new GatewayError('EVENTS_FAILED', `${this.name}: ${fault.message}`);
     if (deadLetters === null) return this.#keeper?.lost(batch, why);
     try {
@@ -207,6 +209,7 @@ export class Delivery implements Sink {
       this.counts.deadLettered += batch.length;
       // They are on record, though not where they were meant to be.
       this.failing = false;
+      this.#keeper?.delivered(batch);
       this.#keeper?.delivered(batch);
     } catch (error) {
       const cause = error instanceof GatewayError ? error : why;

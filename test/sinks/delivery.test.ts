@@ -5,7 +5,7 @@ import { createBus, type EventBus } from '../../src/events/bus.js';
 import type { Event } from '../../src/events/event.js';
 import { openDeadLetters } from '../../src/sinks/dead-letters.js';
 import { Delivery, type DeliveryOptions, type DeliverySettings } from '../../src/sinks/delivery.js';
-import { allowedBody, refusedBody } from '../support/events.js';
+import { allowedBody, numbered, refusedBody } from '../support/events.js';
 import { FakeTime, PeerTransport } from './support.js';
 
 let folder: string;
@@ -229,4 +229,33 @@ test('a transport that throws is a fault like any other', async () => {
   await peer.until(1);
   expect(troubles).toEqual(['peer: it failed (ECONNRESET)']);
   await bus.close();
+});
+
+test('a sink that is fed from the spool leaves there what time ends, and has put aside what is given up', async () => {
+  const path = join(folder, 'dead.jsonl');
+  const settled: number[] = [];
+  const time = new FakeTime();
+  const peer = new PeerTransport(time);
+  const delivery = new Delivery({
+    settings: { ...SETTINGS, whenFull: 'spool', giveUpMs: 1_000 },
+    transport: peer,
+    deadLetters: await openDeadLetters(path, 1e6),
+    clock: time,
+    pause: time.pause,
+    onTrouble: () => undefined,
+  });
+  delivery.attach({
+    lost: () => undefined,
+    delivered: events => settled.push(...events.map(({ seq }) => seq)),
+  });
+  peer.downUntil(5_000);
+  await delivery.write([numbered(refusedBody(), 1)]);
+  while (settled.length === 0) await new Promise(resolve => setImmediate(resolve));
+  expect([settled, time.monotonic() < 5_000]).toEqual([[1], true]);
+  peer.hang();
+  await delivery.write([numbered(refusedBody(), 2)]);
+  delivery.giveUp();
+  await delivery.close();
+  expect(settled).toEqual([1]);
+  expect(await readFile(path, 'utf8')).not.toContain('"seq":2');
 });
