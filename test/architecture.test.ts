@@ -21,6 +21,7 @@ const SHELLS = new RegExp(
     'vm/qemu/(closure|default-image|guest-files|initramfs|kernel|vmlinux|vmm)',
     'vm/images/(blobs|decompress|derived|lock|lower|refs|store|write-tree)',
     'vm/images/source/(folder|root-folder|take)',
+    'vm/images/registry/(client|logins)',
     'cli/image',
     'vm/trust/host-trust',
     'proxy/(body-guard|peek|serve)',

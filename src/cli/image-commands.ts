@@ -10,8 +10,19 @@ Examples:
   docker save alpine:3.20 | gzip > alpine.tar.gz && sallyport image import alpine.tar.gz
   sallyport image import ./rootfs mine:1`;
 
+const PULL_HELP = `
+Names and passwords are those of \`docker login\` (~/.docker/config.json). What was received before a Ctrl-C or a broken
+connection is not fetched again; \`sallyport image prune\` removes it.
+
+Examples:
+  sallyport image pull alpine:3.20
+  sallyport image pull registry.example.com/team/app@sha256:…
+  sallyport image pull --registry mirror.example.com --registry docker.io debian:12-slim`;
+
 const EXIT_HELP = `
 Exit code: 0 done, 1 it could not be done, 2 bad usage, 130 stopped by Ctrl-C; nothing is left half done.`;
+
+const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
 /** Adds the commands, and gives their parent to whoever has more of them. */
 export function addImageCommands(sallyport: Command, io: Io, exit: (code: number) => void): Command {
@@ -25,18 +36,7 @@ export function addImageCommands(sallyport: Command, io: Io, exit: (code: number
       const { runImageList } = await import('./image.js');
       exit(await runImageList(flags, io));
     });
-  image
-    .command('import')
-    .description('take an image from a file or a folder')
-    .argument('<path>', 'a layout, an archive or a root file system')
-    .argument('[name]', 'what it is to be called, as name:tag')
-    .addOption(new Option('--platform <os/arch>', 'which of several to take (default: this machine’s)'))
-    .option('--quiet', 'no progress', false)
-    .addHelpText('after', `${IMPORT_HELP}\n${EXIT_HELP}`)
-    .action(async (path: string, name: string | undefined, flags) => {
-      const { runImageImport } = await import('./image.js');
-      exit(await runImageImport({ ...flags, path, name: name ?? null }, io));
-    });
+  addComing(image, io, exit);
   image
     .command('inspect')
     .description('what an image is made of, as JSON')
@@ -64,4 +64,33 @@ export function addImageCommands(sallyport: Command, io: Io, exit: (code: number
       exit(await runImagePrune(io));
     });
   return image;
+}
+
+/** How images come here. */
+function addComing(image: Command, io: Io, exit: (code: number) => void): void {
+  image
+    .command('pull')
+    .description('bring an image from a registry')
+    .argument('<name>', '[registry/]path[:tag][@digest]')
+    .option('--registry <host>', 'where to look for a name without a registry; may be repeated', collect)
+    .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine', false)
+    .addOption(new Option('--platform <os/arch>', 'which of several to take (default: this machine’s)'))
+    .option('--quiet', 'no progress', false)
+    .addHelpText('after', `${PULL_HELP}\n${EXIT_HELP}`)
+    .action(async (name: string, flags) => {
+      const { runImagePull } = await import('./image.js');
+      exit(await runImagePull(name, flags, io));
+    });
+  image
+    .command('import')
+    .description('take an image from a file or a folder')
+    .argument('<path>', 'a layout, an archive or a root file system')
+    .argument('[name]', 'what it is to be called, as name:tag')
+    .addOption(new Option('--platform <os/arch>', 'which of several to take (default: this machine’s)'))
+    .option('--quiet', 'no progress', false)
+    .addHelpText('after', `${IMPORT_HELP}\n${EXIT_HELP}`)
+    .action(async (path: string, name: string | undefined, flags) => {
+      const { runImageImport } = await import('./image.js');
+      exit(await runImageImport({ ...flags, path, name: name ?? null }, io));
+    });
 }

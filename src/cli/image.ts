@@ -1,7 +1,14 @@
 /** `sallyport image …` (shell: signals, the terminal). */
 import { resolve } from 'node:path';
 import { errorCode, GatewayError } from '../core/errors.js';
-import { ImageStore, type Platform, type StoredImage, type StoreOptions } from '../vm/images/index.js';
+import {
+  ImageStore,
+  loginFor,
+  type Platform,
+  type StoredImage,
+  type StoreOptions,
+} from '../vm/images/index.js';
+import { pullProgress } from './image-progress.js';
 import { EXIT_USAGE, type Io } from './io.js';
 import { statePaths } from './paths.js';
 
@@ -38,6 +45,37 @@ export function runImageImport({ path, name, platform, quiet }: ImportFlags, io:
       return 0;
     },
   );
+}
+
+export interface PullFlags {
+  readonly platform?: string;
+  readonly registry?: readonly string[];
+  readonly plainHttp: boolean;
+  readonly quiet: boolean;
+}
+
+export function runImagePull(name: string, flags: PullFlags, io: Io): Promise<number> {
+  const options = (): StoreOptions => ({
+    ...platformOption(flags.platform),
+    ...(flags.registry === undefined ? {} : { registries: flags.registry }),
+  });
+  return withStore(io, options, async (store, signal) => {
+    const progress = flags.quiet ? null : pullProgress(io.stderr, process.stderr.isTTY === true);
+    try {
+      const image = await store.pull(name, {
+        signal,
+        plainHttp: flags.plainHttp,
+        login: registry => loginFor(registry, process.env),
+        onProgress: step => progress?.step(step),
+      });
+      progress?.end();
+      io.stdout(`${image.name ?? name} ${image.manifest}\n`);
+      return 0;
+    } catch (error) {
+      progress?.end();
+      throw error;
+    }
+  });
 }
 
 export function runImageInspect(name: string, io: Io): Promise<number> {

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { Workplace } from '../support/cli.js';
 import { layoutFiles, makeImage, writeFiles } from '../support/image.js';
+import { push, startRegistry } from '../support/registry.js';
 import { tar } from '../support/tar.js';
 
 let work: Workplace;
@@ -39,6 +42,33 @@ test.each([
   const finished = await work.sallyport(args);
   expect(finished.code).toBe(code);
   expect(finished.stderr).toContain(says);
+});
+
+test('sallyport image pull brings an image, and says how far it is', async () => {
+  const registry = await startRegistry(work.dir);
+  try {
+    await push(registry.host, 'hello', made, '1');
+    const pulled = await work.sallyport(['image', 'pull', '--registry', registry.host, 'hello:1']);
+    expect(pulled).toMatchObject({ code: 0, stdout: `${registry.host}/hello:1 ${made.manifest.digest}\n` });
+    expect(pulled.stderr.trim().split('\n')).toHaveLength(2);
+    const missing = await work.sallyport(['image', 'pull', `${registry.host}/hello:2`]);
+    expect(missing).toMatchObject({ code: 1, stdout: '' });
+    expect(missing.stderr).toContain('manifests/2 is not there');
+  } finally {
+    await registry.stop();
+  }
+});
+
+test('sallyport image pull ends at a Ctrl-C with 130, and leaves no name behind', async () => {
+  const silent = createServer(() => child.kill('SIGINT')).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as { port: number };
+  const child = work.start(['image', 'pull', `127.0.0.1:${port}/hello:1`]);
+  const [code] = await once(child, 'close');
+  silent.closeAllConnections();
+  silent.close();
+  expect(code).toBe(130);
+  expect((await work.sallyport(['image', 'ls', '--json'])).stdout).toBe('');
 });
 
 test('sallyport image import refuses a hostile archive, names the member, and keeps nothing', async () => {

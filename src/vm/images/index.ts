@@ -1,3 +1,12 @@
 /** The images' public face. */
 export type { Digest, Platform } from './manifest.js';
-export { ImageStore, type LowerImage, type StoredImage, type StoreOptions } from './store.js';
+export type { Credentials } from './registry/client.js';
+export { loginFor } from './registry/logins.js';
+export type { PullProgress } from './registry/pull.js';
+export {
+  ImageStore,
+  type LowerImage,
+  type PullOptions,
+  type StoredImage,
+  type StoreOptions,
+} from './store.js';

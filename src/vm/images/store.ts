@@ -6,7 +6,7 @@
  */
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GatewayError } from '../../core/errors.js';
+import { errorCode, GatewayError } from '../../core/errors.js';
 import type { ImageConfig } from '../config.js';
 import { type Assembly, assemble, DEFAULT_BOUNDS } from './assemble.js';
 import { BlobStore } from './blobs.js';
@@ -24,8 +24,18 @@ import {
   parseManifest,
   platformOf,
 } from './manifest.js';
-import { candidatesOf, DEFAULT_REGISTRY, nameOf, parseReference, type Reference } from './reference.js';
+import {
+  candidatesOf,
+  DEFAULT_REGISTRY,
+  type FullReference,
+  nameOf,
+  parseReference,
+  type Reference,
+} from './reference.js';
 import { type Ref, RefStore } from './refs.js';
+import { type Credentials, RepositoryClient } from './registry/client.js';
+import { parseOrigin, type RegistryOrigin } from './registry/origin.js';
+import { type PullProgress, pullImage } from './registry/pull.js';
 import type { Found } from './source/files.js';
 import { partsOf } from './source/layout.js';
 import { takePath } from './source/take.js';
@@ -53,9 +63,21 @@ export interface LowerImage {
 export interface StoreOptions {
   /** Default: linux on this machine's processor. */
   readonly platform?: Platform;
-  /** Where names without a registry are looked for. Default: `docker.io`. */
+  /**
+   * Where names without a registry are looked for, in this order: `HOST[:PORT]`, with `http://` before it for one that
+   * is to be spoken to in the clear. Default: `docker.io`.
+   */
   readonly registries?: readonly string[];
   readonly bounds?: Bounds;
+}
+
+export interface PullOptions {
+  /** Who we are to a registry. Asked for that registry's own name only. */
+  readonly login?: (registry: string) => Promise<Credentials | null>;
+  /** Speak plain HTTP to a registry that is not on this machine. */
+  readonly plainHttp?: boolean;
+  readonly onProgress?: (progress: PullProgress) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface StoreParts {
@@ -71,14 +93,14 @@ export class ImageStore {
   readonly #parts: StoreParts;
   readonly #bounds: Bounds;
   readonly platform: Platform;
-  readonly registries: readonly string[];
+  readonly #registries: readonly RegistryOrigin[];
 
   private constructor(folder: string, parts: StoreParts, options: StoreOptions) {
     this.#folder = folder;
     this.#parts = parts;
     this.#bounds = options.bounds ?? DEFAULT_BOUNDS;
     this.platform = options.platform ?? platformOf(process.arch);
-    this.registries = options.registries ?? [DEFAULT_REGISTRY];
+    this.#registries = (options.registries ?? [DEFAULT_REGISTRY]).map(readOrigin);
   }
 
   /** Opens the store in `folder`, made where it is missing. Only its owner may look into it. */
@@ -108,7 +130,7 @@ export class ImageStore {
   /** The image that `text` names here, without asking any registry; null where there is none. */
   async find(text: string): Promise<StoredImage | null> {
     const reference = readReference(text);
-    for (const candidate of [reference, ...candidatesOf(reference, this.registries)]) {
+    for (const candidate of [reference, ...this.#candidates(reference)]) {
       const ref = await this.#parts.refs.find(nameOf(candidate));
       if (ref !== null) return this.#describe(ref);
     }
@@ -133,6 +155,27 @@ export class ImageStore {
       for (const image of found) images.push(...(await this.#name(image, given, signal)));
       return images;
     }, signal);
+  }
+
+  /**
+   * Brings `text` from its registry, or from the first of the list that has it; what is here already is not asked for
+   * again. A registry that fails ends the search: another's image of that name could be anybody's. Throws
+   * `IMAGE_NOT_FOUND`, `IMAGE_PULL_FAILED`, `IMAGE_INVALID`.
+   */
+  async pull(text: string, options: PullOptions = {}): Promise<StoredImage> {
+    const candidates = this.#candidates(readReference(text));
+    return this.adding(async () => {
+      for (const candidate of candidates) {
+        const manifest = await this.#pullFrom(candidate, options).catch(error => {
+          if (errorCode(error) === 'IMAGE_NOT_FOUND' && candidate !== candidates.at(-1)) return null;
+          throw error;
+        });
+        if (manifest === null) continue;
+        await this.#assemble(manifest, options.signal);
+        return this.tag(nameOf(candidate), manifest);
+      }
+      throw new GatewayError('IMAGE_NOT_FOUND', `${text}: there is no registry to ask`);
+    }, options.signal);
   }
 
   /** Gives `manifest`, whose parts are all here, a name. */
@@ -225,6 +268,27 @@ export class ImageStore {
     }
   }
 
+  async #pullFrom(reference: FullReference, options: PullOptions): Promise<Digest> {
+    const { registry, repository, tag, digest } = reference;
+    const given = this.#registries.find(({ name }) => name === registry);
+    const origin = given ?? readOrigin(options.plainHttp ? `http://${registry}` : registry);
+    const credentials = (await options.login?.(registry)) ?? null;
+    return pullImage(digest ?? tag, {
+      client: new RepositoryClient(origin, repository, credentials, options.signal),
+      blobs: this.blobs,
+      platform: this.platform,
+      onProgress: options.onProgress ?? (() => {}),
+      signal: options.signal,
+    });
+  }
+
+  #candidates(reference: Reference): readonly FullReference[] {
+    return candidatesOf(
+      reference,
+      this.#registries.map(({ name }) => name),
+    );
+  }
+
   #lock(): string {
     return join(this.#folder, 'lock');
   }
@@ -273,6 +337,12 @@ export class ImageStore {
     if (!facts.ok) throw new GatewayError('IMAGE_INVALID', `the configuration of ${digest}: ${facts.error}`);
     return { manifest: manifest.value, facts: facts.value };
   }
+}
+
+function readOrigin(text: string): RegistryOrigin {
+  const origin = parseOrigin(text);
+  if (origin !== null) return origin;
+  throw new GatewayError('CONFIG_INVALID', `${JSON.stringify(text)} is no registry: write HOST or HOST:PORT`);
 }
 
 /** Throws `CONFIG_INVALID`, the text being what a user wrote. */
