@@ -210,7 +210,6 @@ export class Delivery implements Sink {
       // They are on record, though not where they were meant to be.
       this.failing = false;
       this.#keeper?.delivered(batch);
-      this.#keeper?.delivered(batch);
     } catch (error) {
       const cause = error instanceof GatewayError ? error : why;
       onTrouble(cause);
