@@ -228,11 +228,11 @@ class Bus implements EventBus {
 }
 
 /** Spelled out, because a spread of an object of unknown shape is slow and this runs for every request. */
-function numbered(body: EventBody, gateway_id: string, seq: number, timestamp: number): Event {
-  const { type, sandbox, network, exec, file, gateway } = body;
+function numbered(told: EventBody, gateway_id: string, seq: number, timestamp: number): Event {
+  const { type, sandbox, network, exec, file, gateway } = told;
   const version = EVENT_VERSION;
   const id = `${gateway_id}-${seq}`;
-  if (network !== undefined && (exec ?? file ?? gateway) === undefined) {
+  if (network !== undefined && (exec ?? file ?? told.body ?? gateway) === undefined) {
     return { version, id, type, timestamp, seq, gateway_id, sandbox, network };
   }
   return {
@@ -246,6 +246,7 @@ function numbered(body: EventBody, gateway_id: string, seq: number, timestamp: n
     ...(network && { network }),
     ...(exec && { exec }),
     ...(file && { file }),
+    ...(told.body && { body: told.body }),
     ...(gateway && { gateway }),
   };
 }

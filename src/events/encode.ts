@@ -6,13 +6,16 @@
  *
  * Written out field by field: this runs for every request, and JSON.stringify takes three times as long.
  */
-import type { Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent, Timings } from './event.js';
+import type { BodyEvent, Event, ExecEvent, FileEvent, GatewayFact, NetworkEvent, Timings } from './event.js';
 
 /** Longest string of an event, in UTF-16 code units; what is past it is counted in a marker. */
 export const TEXT_LIMIT = 2_048;
 
 /** Longest `url`, in UTF-16 code units. */
 export const URL_LIMIT = 8_192;
+
+/** Longest `text` of a content: 256 KiB in base64, and what redaction may add. */
+export const BODY_LIMIT = 360_000;
 
 /** Most entries of a list, and most code units in all of them. */
 export const LIST_LIMIT = { entries: 256, units: 16_384 } as const;
@@ -33,13 +36,15 @@ export function encodeEvent(event: Event): string {
 
 /** As `encodeEvent`, without the line feed: to stand within another record. */
 export function encodeObject(event: Event): string {
-  const { version, id, type, timestamp, seq, gateway_id, sandbox, network, exec, file, gateway } = event;
+  const { version, id, type, timestamp, seq, gateway_id, sandbox, network, exec, file, body, gateway } =
+    event;
   return (
     `{"version":${version},"id":${quote(id)},"type":"${type}","timestamp":${number(timestamp)},"seq":${seq}` +
     `,"gateway_id":${quote(gateway_id)},"sandbox":${quoteOrNull(sandbox)}` +
     (network === undefined ? '' : `,"network":${encodeNetwork(network)}`) +
     (exec === undefined ? '' : `,"exec":${encodeExec(exec)}`) +
     (file === undefined ? '' : `,"file":${encodeFile(file)}`) +
+    (body === undefined ? '' : `,"body":${encodeBody(body)}`) +
     (gateway === undefined ? '}' : `,"gateway":${encodeFact(gateway)}}`)
   );
 }
@@ -64,7 +69,7 @@ export function encodeAscii(value: unknown): string {
 
 function encodeNetwork(network: NetworkEvent): string {
   const { layer, decision, port, status_code, blocked, block_reason, generation } = network;
-  const { timings, would_deny, annotations } = network;
+  const { timings, would_deny, location, annotations } = network;
   return (
     `{"layer":"${layer}","decision":"${decision}"` +
     `,"flow":${quoteOrNull(network.flow)},"request":${quoteOrNull(network.request)}` +
@@ -78,6 +83,7 @@ function encodeNetwork(network: NetworkEvent): string {
     `,"secrets":${quoteList(network.secrets)},"generation":${number(generation)}` +
     (timings === undefined ? '' : `,"timings":${encodeTimings(timings)}`) +
     (would_deny === undefined ? '' : `,"would_deny":${quote(would_deny)}`) +
+    (location === undefined ? '' : `,"location":${quote(location, URL_LIMIT)}`) +
     (annotations === undefined ? '}' : `,"annotations":${quoteList(annotations)}}`)
   );
 }
@@ -98,6 +104,13 @@ function encodeExec({ command, exit_code, duration_ms }: ExecEvent): string {
 
 function encodeFile({ op, path, size, mode }: FileEvent): string {
   return `{"op":"${op}","path":${quote(path)},"size":${numberOrNull(size)},"mode":${numberOrNull(mode)}}`;
+}
+
+function encodeBody({ flow, request, side, mime_type, size, encoding, text, truncated }: BodyEvent): string {
+  return (
+    `{"flow":${quote(flow)},"request":${quote(request)},"side":"${side}","mime_type":${quote(mime_type)}` +
+    `,"size":${number(size)},"encoding":"${encoding}","text":${quote(text, BODY_LIMIT)},"truncated":${truncated}}`
+  );
 }
 
 function encodeFact({ message, detail }: GatewayFact): string {

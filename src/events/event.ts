@@ -29,6 +29,7 @@ export type EventType =
   | 'request.done' // terminal: answered by the upstream
   | 'request.refused' // terminal: answered by the gateway with a refusal
   | 'request.failed' // terminal: allowed, and something could not be done
+  | 'body.captured' // what a content held (`capture: { bodies }`); the request's terminal event follows
   | 'secret.leak' // a placeholder or a value on its way to where it may not go
   | 'secret.left' // a placeholder left as it was: nothing allows it to be filled in there
   | 'script.log' // a policy script's `log()`: `gateway.message` and `gateway.detail` are its lines
@@ -93,6 +94,8 @@ export interface NetworkEvent {
   readonly timings?: Timings;
   /** Why it would have been refused, were the policy not only watching (`mode: shadow`). */
   readonly would_deny?: string;
+  /** Of an answer that redirects (3xx): where to, as the sandbox was told. */
+  readonly location?: string;
   /** What a policy script wrote beside it. */
   readonly annotations?: readonly string[];
 }
@@ -112,6 +115,22 @@ export interface FileEvent {
   readonly size: number | null;
   /** Permission bits; null when it is gone. */
   readonly mode: number | null;
+}
+
+/** The content of a request as the sandbox sent it, or of an answer as the sandbox got it, without values of secrets. */
+export interface BodyEvent {
+  readonly flow: string;
+  readonly request: string;
+  readonly side: 'request' | 'response';
+  /** The Content-Type; empty where there was none. */
+  readonly mime_type: string;
+  /** Bytes of the content as it passed, codings included. */
+  readonly size: number;
+  readonly encoding: 'text' | 'base64';
+  /** Codings undone. */
+  readonly text: string;
+  /** `text` is the beginning only, or (empty) nothing that could be shown. */
+  readonly truncated: boolean;
 }
 
 export interface GatewayFact {
@@ -136,6 +155,7 @@ export interface Event extends EventHead {
   readonly network?: NetworkEvent;
   readonly exec?: ExecEvent;
   readonly file?: FileEvent;
+  readonly body?: BodyEvent;
   readonly gateway?: GatewayFact;
 }
 

@@ -144,6 +144,7 @@ const NETWORK_FIELDS = {
   generation: 'int',
   timings: 'Timings',
   would_deny: 'string',
+  location: 'string',
   annotations: 'list<string>',
 } as const;
 

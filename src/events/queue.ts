@@ -120,7 +120,7 @@ export class EventQueue {
 }
 
 /** About how much memory the strings of `event` hold; a constant stands for the rest. */
-export function eventBytes({ network, exec, file, gateway }: Event): number {
+export function eventBytes({ network, exec, file, body, gateway }: Event): number {
   let bytes = 512;
   if (network)
     bytes +=
@@ -130,6 +130,7 @@ export function eventBytes({ network, exec, file, gateway }: Event): number {
         network.method.length +
         (network.block_reason?.length ?? 0));
   if (file) bytes += 2 * file.path.length;
+  if (body) bytes += 2 * body.text.length;
   for (const text of exec?.command ?? []) bytes += 2 * text.length;
   for (const text of gateway?.detail ?? []) bytes += 2 * text.length;
   return bytes + 2 * (gateway?.message.length ?? 0);

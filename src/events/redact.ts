@@ -3,7 +3,7 @@
  *
  * Pure. An event in which nothing was found, which is nearly every one, is given back as it is.
  */
-import type { EventBody, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
+import type { BodyEvent, EventBody, ExecEvent, FileEvent, GatewayFact, NetworkEvent } from './event.js';
 
 export type RedactText = (text: string) => string;
 
@@ -19,14 +19,15 @@ export function redactEvent<T extends EventBody>(event: T, redact: RedactText): 
       return WITHHELD;
     }
   };
-  const { network, exec, file, gateway } = event;
-  const rest = exec ?? file ?? gateway;
+  const { network, exec, file, body, gateway } = event;
+  const rest = exec ?? file ?? body ?? gateway;
   if (network !== undefined && rest === undefined && isClean(event, network, redact)) return event;
   const update: Partial<EventBody> = {
     sandbox: orNull(event.sandbox, clean),
     ...(network && { network: redactNetwork(network, clean) }),
     ...(exec && { exec: redactExec(exec, clean) }),
     ...(file && { file: redactFile(file, clean) }),
+    ...(body && { body: redactBody(body, clean) }),
     ...(gateway && { gateway: redactFact(gateway, clean) }),
   };
   return changed(event, update as Partial<T>);
@@ -41,7 +42,7 @@ function isClean({ sandbox }: EventBody, network: NetworkEvent, redact: RedactTe
   const text =
     `${sandbox}\0${flow}\0${request}\0${method}\0${url}\0${host}\0${block_reason ?? ''}\0${reason}\0${rule}` +
     `\0${destination}\0${protocol}\0${network.secrets.join('\0')}\0${network.would_deny ?? ''}` +
-    `\0${network.annotations?.join('\0') ?? ''}`;
+    `\0${network.location ?? ''}\0${network.annotations?.join('\0') ?? ''}`;
   try {
     return redact(text) === text;
   } catch {
@@ -51,7 +52,7 @@ function isClean({ sandbox }: EventBody, network: NetworkEvent, redact: RedactTe
 }
 
 function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
-  const { block_reason, would_deny } = network;
+  const { block_reason, would_deny, location } = network;
   return changed(network, {
     flow: orNull(network.flow, clean),
     request: orNull(network.request, clean),
@@ -65,6 +66,7 @@ function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
     protocol: clean(network.protocol),
     secrets: redactList(network.secrets, clean),
     ...(would_deny !== undefined && { would_deny: clean(would_deny) }),
+    ...(location !== undefined && { location: clean(location) }),
     ...(network.annotations && { annotations: redactList(network.annotations, clean) }),
   });
 }
@@ -75,6 +77,11 @@ function redactExec(exec: ExecEvent, clean: RedactText): ExecEvent {
 
 function redactFile(file: FileEvent, clean: RedactText): FileEvent {
   return changed(file, { path: clean(file.path) });
+}
+
+/** Text only: what stands in base64 was searched before it was coded. */
+function redactBody(body: BodyEvent, clean: RedactText): BodyEvent {
+  return changed(body, { mime_type: clean(body.mime_type), text: clean(body.text) });
 }
 
 function redactFact(fact: GatewayFact, clean: RedactText): GatewayFact {

@@ -27,6 +27,8 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'request.done': 'Terminal: the upstream answered.',
   'request.refused': 'Terminal: the gateway answered with a refusal.',
   'request.failed': 'Terminal: allowed, and it could not be done, or not to its end.',
+  'body.captured':
+    'A content, where the policy says `capture: { bodies }`; the terminal event of its request follows.',
   'secret.leak': 'A placeholder or a value was on its way to where it may not go; a refusal follows.',
   'secret.left': 'A placeholder left as it was: nothing allows it to be filled in there.',
   'script.log': 'A policy script called `log()`: `gateway.message` and `gateway.detail` are its lines.',
@@ -82,6 +84,7 @@ const network = z.strictObject({
   generation: count.describe('of the policy that decided'),
   timings: timings.exactOptional().describe('of terminal events of a request; null: no such phase'),
   would_deny: z.string().exactOptional().describe('why it would have been refused; `mode: shadow` only'),
+  location: z.string().exactOptional().describe('of an answer that redirects: where to'),
   annotations: z
     .array(z.string())
     .readonly()
@@ -102,6 +105,17 @@ const file = z.strictObject({
   mode: count.nullable().describe('permission bits; null when it is gone'),
 });
 
+const body = z.strictObject({
+  flow: z.string(),
+  request: z.string(),
+  side: z.enum(['request', 'response']),
+  mime_type: z.string().describe('Content-Type; empty where there was none'),
+  size: count.describe('bytes as they passed, codings included'),
+  encoding: z.enum(['text', 'base64']).describe('of `text`: base64 where the content is not UTF-8'),
+  text: z.string().describe('codings undone, values of secrets turned back into placeholders'),
+  truncated: z.boolean().describe('`text` is not the whole content'),
+});
+
 const gateway = z.strictObject({ message: z.string(), detail: z.array(z.string()).readonly() });
 
 export const eventSchema = z.strictObject({
@@ -115,6 +129,7 @@ export const eventSchema = z.strictObject({
   network: network.exactOptional(),
   exec: exec.exactOptional(),
   file: file.exactOptional(),
+  body: body.exactOptional(),
   gateway: gateway.exactOptional(),
 });
 

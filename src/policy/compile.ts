@@ -67,6 +67,7 @@ export function compile(
     proxy: layers.findLast(layer => layer.proxy !== null)?.proxy ?? null,
     limits: Object.freeze(Object.assign({ ...NO_LIMITS }, ...layers.map(layer => layer.limits))),
     script: scriptSpec(layers),
+    captureBytes: last(layers.map(layer => layer.captureBytes)) ?? null,
     secrets,
     secretScopes: createNameIndex(secrets.flatMap(secretScopes)),
     ports:

@@ -28,6 +28,7 @@ import {
   cidrRule,
   type DomainEntry,
   domainRule,
+  parseCaptureSize,
   parseDialTarget,
   sure,
   WEB_PORTS,
@@ -76,6 +77,7 @@ function build(input: PolicyInput, source: string): PolicyDocument {
     proxy: input.proxy === undefined ? null : sure(proxyRoutes(proxySettings(input.proxy))),
     secrets: Object.entries(input.secrets ?? {}).map(([name, secret]) => secretSpec(name, secret)),
     script: scriptSpec(input, source),
+    captureBytes: input.capture?.bodies === undefined ? null : sure(parseCaptureSize(input.capture.bodies)),
     examples: (input.examples ?? []).map(example),
   });
 }

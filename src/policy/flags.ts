@@ -75,6 +75,7 @@ export function flagsLayer(flags: PolicyFlags): Result<FlagsLayer, readonly Prob
     passthrough: each('--passthrough', flags.passthrough, parseHostPattern),
     secrets: secrets.map(({ spec }) => spec),
     script: scriptFlag(flags.script),
+    captureBytes: null,
     examples: [],
   });
   if (problems.length > 0) return err(problems);

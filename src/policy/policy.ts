@@ -129,6 +129,8 @@ export interface PolicyDocument {
   readonly proxy: ProxyRoutes | null;
   readonly secrets: readonly SecretSpec[];
   readonly script: Partial<ScriptSpec>;
+  /** How much of each content is put on record, in bytes. */
+  readonly captureBytes: number | null;
   readonly examples: readonly Example[];
 }
 
@@ -167,6 +169,8 @@ export interface Policy {
   readonly secrets: readonly SecretSpec[];
   /** Null: there is none. */
   readonly script: ScriptSpec | null;
+  /** How much of each content is put on record, in bytes; null: nothing of any. */
+  readonly captureBytes: number | null;
   readonly secretScopes: NameIndex<SecretScope>;
   /** TCP ports that some rule may allow, merged and in order: the inner door refuses all the others at once. */
   readonly ports: readonly PortRange[] | 'any';

@@ -84,6 +84,16 @@ export function parseByteSize(text: string): Result<number, string> {
   return ok(bytes);
 }
 
+/** Most of a content that is put on record: it stands in one line, every byte of it perhaps as six. */
+export const MAX_CAPTURE = 262_144;
+
+/** As `parseByteSize`, of at most `MAX_CAPTURE`. */
+export function parseCaptureSize(text: string): Result<number, string> {
+  const size = parseByteSize(text);
+  if (size.ok && size.value <= MAX_CAPTURE) return size;
+  return err(`${quoted(text)} is not a size such as 64KiB, of at most 256KiB`);
+}
+
 /** A domain rule as it is written. */
 export type DomainEntry =
   | string

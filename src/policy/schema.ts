@@ -13,7 +13,7 @@ import { parseHostPattern, parseHostPort } from './pattern.js';
 import { quoted } from './problem.js';
 import { type ProxySettings, proxyRoutes } from './proxy-routes.js';
 import { DENY_REASONS } from './reasons.js';
-import { checkCidr, checkSecretHost, parseByteSize, parseDialTarget } from './rules.js';
+import { checkCidr, checkSecretHost, parseByteSize, parseCaptureSize, parseDialTarget } from './rules.js';
 import { refresh, sign, valueFrom } from './secret-schema.js';
 import { parseSubject } from './subject.js';
 
@@ -203,6 +203,10 @@ const example = z
     }
   });
 
+const capture = z.strictObject({
+  bodies: text(parseCaptureSize, 'how much of each content, as 64KiB; at most 256KiB').optional(),
+});
+
 const domainEntries = z.array(z.union([hostPort, domainRule])).optional();
 const cidrEntries = z.array(z.union([cidr, cidrRule])).optional();
 
@@ -246,6 +250,7 @@ export const policySchema = z.strictObject({
     .optional()
     .describe('a script that is asked after the rules, relative to this file'),
   script: script.optional().describe('what the script may use'),
+  capture: capture.optional().describe('contents that are put on record, redacted; default none'),
   examples: z.array(example).optional(),
 });
 

@@ -17,6 +17,7 @@ import { type DialogueGuard, guardDialogue } from '../secrets/dialogue.js';
 import type { Leak } from '../secrets/scan.js';
 import { type Departing, type Outbound, substitute } from '../secrets/substitute.js';
 import { type Guarded, guardBody } from './body-guard.js';
+import { type Capture, captureFor } from './capture.js';
 import type { Gate, ProxyContext } from './context.js';
 import type { Answer, Exchange, Request, RequestHead, UpstreamAnswer } from './exchange.js';
 import type { RequestFault } from './http1/fault.js';
@@ -53,8 +54,20 @@ export async function serve(exchange: Exchange, flow: Flow, context: ProxyContex
     if (judged.kind === 'refused') return await refuse(exchange, trace, judged.refusal, judged.leaks);
     if (judged.kind === 'answered') return await answerOfScript(exchange, trace, judged.answer);
     // Field by field, here and below: to spread objects of many shapes costs more than what is done with them.
-    const { head, script, verdict, substitution, guarded, dialogue } = judged;
-    await relay({ exchange, trace, gate, context, head, script, verdict, substitution, guarded, dialogue });
+    const { head, script, verdict, substitution, guarded, capture, dialogue } = judged;
+    await relay({
+      exchange,
+      trace,
+      gate,
+      context,
+      head,
+      script,
+      verdict,
+      substitution,
+      guarded,
+      capture,
+      dialogue,
+    });
   } catch (error) {
     await fail(exchange, trace, error);
   }
@@ -68,6 +81,8 @@ interface Departure {
   readonly verdict: Allow;
   readonly substitution: Departing;
   readonly guarded: Guarded;
+  /** What is put on record of the contents; null: nothing. */
+  readonly capture: Capture | null;
   /** Of a WebSocket whose messages must be looked at; else null. */
   readonly dialogue: DialogueGuard | null;
 }
@@ -91,7 +106,8 @@ async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Pro
   if (isDnsMessage(head)) return refused(refusalOfDns(head.authority));
   const substitution = substitute(gate.secrets, outboundOf(head, verdict));
   if (!substitution.ok) return leaking(substitution.leaks, head, verdict, gate);
-  const guarded = await guardBody(request, gate.secrets, substitution);
+  const capture = captureFor(gate);
+  const guarded = await guardBody(capture?.ofRequest(request) ?? request, gate.secrets, substitution);
   const signed = await signDeparting(gate.secrets, head, substitution, guarded);
   const leak = guarded.leak();
   if (leak !== null) return leaking([leak], head, verdict, gate);
@@ -100,7 +116,7 @@ async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Pro
     return refused(refusalOfRecord(head.authority));
   const dialogue = head.upgrade === null ? null : guardDialogue(gate.secrets, substitution);
   const { substitution: final, guarded: body } = signed.value;
-  return { kind: 'departs', head, script, verdict, substitution: final, guarded: body, dialogue };
+  return { kind: 'departs', head, script, verdict, substitution: final, guarded: body, capture, dialogue };
 }
 
 function leaking(leaks: readonly Leak[], { authority }: RequestHead, { secrets }: Allow, gate: Gate): Judged {
@@ -163,13 +179,14 @@ interface Relay extends Omit<Departure, 'kind'> {
 
 /** dial → verify → send → answer through redaction → one event. */
 async function relay(relay: Relay): Promise<void> {
-  const { exchange, trace, gate, head, verdict, substitution, guarded } = relay;
+  const { exchange, trace, gate, head, verdict, substitution, guarded, capture } = relay;
   trace.note({ ...ruledBy(verdict), secrets: substitution.used });
   for (const { secret, place } of substitution.left) trace.left(secret, place);
   let answer: UpstreamAnswer;
   try {
     answer = await depart(relay);
   } catch (error) {
+    await capture?.tell(trace);
     const leak = guarded.leak();
     if (leak === null) throw error;
     return await refuse(exchange, trace, refusalOfLeak([leak], head.authority), [leak]);
@@ -184,9 +201,12 @@ async function relay(relay: Relay): Promise<void> {
     return await refuse(exchange, trace, refusalOfScript(asked.denial, head.authority), []);
   }
   if (answer.upgraded !== null) return await upgrade(relay, asked.answer, answer.upgraded);
+  trace.note({ location: locationOf(asked.answer) });
   try {
-    await exchange.respond(asked.answer);
+    await exchange.respond(capture?.ofAnswer(asked.answer) ?? asked.answer);
+    await capture?.tell(trace);
   } catch (error) {
+    await capture?.tell(trace);
     const denial = asked.denial();
     if (denial !== null) return trace.refused(cutOff(denial, head, answer.head.status));
     const leak = guarded.leak();
@@ -194,6 +214,11 @@ async function relay(relay: Relay): Promise<void> {
     return trace.failed(errorCode(error), 'the answer did not reach its end', answer.head.status);
   }
   trace.done(answer.head.status);
+}
+
+/** Where an answer that redirects leads to: the sandbox's next request is decided like any other. */
+function locationOf({ head: { status, headers } }: Answer): string | null {
+  return status >= 300 && status < 400 ? firstHeader(headers, 'location') : null;
 }
 
 /** Raw bytes both ways from here on, or messages that the secrets' guard or a script looks at. */

@@ -7,6 +7,7 @@ import { hostText } from '../core/host.js';
 import type { EventType, NetworkEvent, Timings } from '../events/event.js';
 import type { Flow } from '../net/flow.js';
 import type { Leak } from '../secrets/scan.js';
+import type { CapturedBody } from './capture.js';
 import type { ProxyContext } from './context.js';
 import type { Exchange } from './exchange.js';
 import type { Refusal } from './refusal.js';
@@ -19,6 +20,8 @@ interface Known {
   readonly would_deny?: string;
   /** Names of the secrets that went out. */
   readonly secrets?: readonly string[];
+  /** Of an answer that redirects. */
+  readonly location?: string | null;
   /** As dialled. */
   readonly destination?: Endpoint;
 }
@@ -54,6 +57,7 @@ export class Trace implements PhaseTimes {
   readonly #generation: number;
   #rule: string | null = null;
   #wouldDeny: string | null = null;
+  #location: string | null = null;
   #secrets: readonly string[] = [];
   #destination: Endpoint | null = null;
   #ended = false;
@@ -67,10 +71,11 @@ export class Trace implements PhaseTimes {
     this.#generation = context.gate().policy?.generation ?? 0;
   }
 
-  note({ rule, would_deny, secrets, destination }: Known): void {
+  note({ rule, would_deny, secrets, location, destination }: Known): void {
     if (rule !== undefined) this.#rule = rule;
     if (would_deny !== undefined) this.#wouldDeny = would_deny;
     if (secrets !== undefined) this.#secrets = secrets;
+    if (location !== undefined) this.#location = location;
     if (destination !== undefined) this.#destination = destination;
   }
 
@@ -103,6 +108,13 @@ export class Trace implements PhaseTimes {
     }
   }
 
+  /** Not terminal: what a content held. */
+  captured(body: CapturedBody): void {
+    const { id: flow } = this.#flow;
+    const { sandbox } = this.#context;
+    this.#context.emit({ type: 'body.captured', sandbox, body: { flow, request: this.#id, ...body } });
+  }
+
   /** Not terminal: a placeholder goes out as it is. `secret` is null where nobody's is known. */
   left(secret: string | null, place: string): void {
     const secrets = secret === null ? [] : [secret];
@@ -133,6 +145,7 @@ export class Trace implements PhaseTimes {
     const network = this.#event(said);
     if (timings !== undefined) network.timings = timings;
     if (said.hint !== null) network.block_reason = said.hint;
+    if (this.#location !== null && said.decision === 'allow') network.location = this.#location;
     if (this.#wouldDeny !== null && said.decision === 'allow') network.would_deny = this.#wouldDeny;
     this.#context.emit({ type, sandbox: this.#context.sandbox, network });
   }
