@@ -13,6 +13,7 @@ packages=(
   qemu-system-x86 busybox-static perl-base squashfs-tools xz-utils
   slowhttptest nghttp2-client iodine dns2tcp nats-server
   squashfs-tools zstd docker-registry
+  chromium libnss3-tools
 )
 
 missing=()

@@ -33,6 +33,7 @@ const SHELLS = new RegExp(
     'proxy/websocket/guarded',
     'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
+    'cli/events/(log|paper)',
     'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|sinks|spool|version)',
   ].join('|')})\\.c?ts$`,
 );

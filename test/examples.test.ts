@@ -30,6 +30,17 @@ const SHOWS: ReadonlyMap<string, readonly RegExp[]> = new Map([
     'event-log.sh',
     [/request\.done allow api\.example\.test -/, /dns\.refused deny evil\.example\.test no-rule/],
   ],
+  [
+    'record-shadow-enforce.sh',
+    [
+      /\{ domain: api\.example\.test, port: 443, methods: \[GET\], paths: \["\/v1\/items\/\*"\] \}/,
+      /3 examples passed/,
+      /0 newly allowed, 0 newly denied/,
+      /request\.done +shadow .*DELETE .*\(method-not-allowed by allow_domain\[0\]\)/,
+      /refused DELETE https:\/\/api\.example\.test\/v1\/items\/17 \(method-not-allowed\)/,
+      /^api\.example\.test +6 +1 +0 /m,
+    ],
+  ],
   ['library.mjs', [/hello from outside/, /dns\.refused evil\.example\.test/, /exit code 6/]],
 ]);
 

@@ -1,5 +1,6 @@
 /** `sallyport events ...`: flags to functions, for what is done with recorded events. */
 import type { Command } from 'commander';
+import { addReadingCommands } from './events/commands.js';
 import type { Io } from './io.js';
 
 export function addEventCommands(sallyport: Command, io: Io, exit: (code: number) => void): void {
@@ -23,4 +24,5 @@ export function addEventCommands(sallyport: Command, io: Io, exit: (code: number
       const { runEventsVerify } = await import('./spool.js');
       exit(await runEventsVerify(dir, flags, io));
     });
+  addReadingCommands(events, io, exit);
 }

@@ -2,15 +2,13 @@
 import { type IpAddress, parseAddress } from '../core/address.js';
 import type { Result } from '../core/result.js';
 import { err, ok } from '../core/result.js';
-import { compile } from '../policy/compile.js';
 import { ruling } from '../policy/examples.js';
-import { flagsLayer, type PolicyFlags } from '../policy/flags.js';
-import { readPolicy } from '../policy/load.js';
-import type { Policy, PolicyDocument } from '../policy/policy.js';
-import { problemText, quoted } from '../policy/problem.js';
+import type { PolicyFlags } from '../policy/flags.js';
+import { quoted } from '../policy/problem.js';
 import { parseSubject } from '../policy/subject.js';
 import { type Journey, questionText, type Step, walk } from '../policy/walk.js';
 import { EXIT_USAGE, type Io } from './io.js';
+import { layered } from './layered.js';
 
 export interface ExplainArgs extends PolicyFlags {
   /** An http or https URL, or `HOST[:PORT]` for bytes that are not HTTP. */
@@ -33,7 +31,7 @@ export async function runExplain(args: ExplainArgs, io: Io): Promise<number> {
     io.stderr(lines.map(line => `${line}\n`).join(''));
     return EXIT_USAGE;
   }
-  const steps = walk(policy.value, journey.value);
+  const steps = walk(policy.value.policy, journey.value);
   const refused = steps.some(step => !step.verdict.allow);
   io.stdout(
     args.json === true
@@ -41,24 +39,6 @@ export async function runExplain(args: ExplainArgs, io: Io): Promise<number> {
       : report(args.subject, journey.value, steps),
   );
   return refused ? 1 : 0;
-}
-
-async function layered(
-  names: readonly string[],
-  flags: PolicyFlags,
-): Promise<Result<Policy, readonly string[]>> {
-  const problems: string[] = [];
-  const layers: PolicyDocument[] = [];
-  for (const nameOrFile of names) {
-    const file = await readPolicy(nameOrFile);
-    if (file.ok) layers.push(file.value);
-    else problems.push(...file.error.map(problem => problemText(nameOrFile, problem)));
-  }
-  const layer = flagsLayer(flags);
-  if (!layer.ok) problems.push(...layer.error.map(problem => problemText('', problem)));
-  if (!layer.ok || problems.length > 0) return err(problems);
-  const policy = compile([...layers, layer.value.document]);
-  return policy.ok ? policy : err(policy.error.map(problem => problemText('', problem)));
 }
 
 function parseJourney({ subject: target, method = 'GET', resolvesTo }: ExplainArgs): Result<Journey, string> {

@@ -23,5 +23,7 @@ export const EXIT_OWN_FAILURE = 125;
 export const EXIT_NOT_EXECUTABLE = 126;
 export const EXIT_NOT_FOUND = 127;
 
+export const EXIT_OK = 0;
+
 /** `check`, `explain` and friends: bad usage or an invalid policy. */
 export const EXIT_USAGE = 2;

@@ -3,10 +3,8 @@ import { Command, Option } from 'commander';
 import { addEventCommands } from './event-commands.js';
 import { addImageCommands } from './image-commands.js';
 import type { Io } from './io.js';
+import { collect, withPolicyFlags } from './policy-flags.js';
 import { version } from './version.js';
-
-/** For a flag that may be given many times; absent, it is undefined. */
-const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
 const RUN_HELP = `
 Examples:
@@ -40,34 +38,6 @@ export function program(io: Io, exit: (code: number) => void): Command {
   addMachineCommands(sallyport, io, exit);
   addImageCommands(sallyport, io, exit);
   return sallyport;
-}
-
-/** The flags that add a layer to the policy. */
-function withPolicyFlags(command: Command): Command {
-  return command
-    .option(
-      '--policy <file>',
-      'a policy file, or strict, balanced, open; may be repeated, later ones on top',
-      collect,
-      [],
-    )
-    .option('--allow <host[:port]>', 'allow a host (*.x: every name below x)', collect)
-    .option('--deny <host[:port]>', 'deny a host, whatever allows it', collect)
-    .option('--allow-cidr <block>', 'allow addresses that are dialled as such', collect)
-    .option('--deny-cidr <block>', 'deny addresses, whatever name leads to them', collect)
-    .option(
-      '--add-host <name=ip[:port]>',
-      "the operator's own address for a name; it may be private",
-      collect,
-      [],
-    )
-    .option(
-      '--secret <name[=value]@host[,host]>',
-      'a value that only these hosts get; the sandbox holds a placeholder',
-      collect,
-      [],
-    )
-    .option('--passthrough <host>', 'let TLS to this host pass unread, by its SNI', collect);
 }
 
 function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void {
