@@ -49,6 +49,7 @@ const OPENERS: { readonly [T in SinkInput['type']]: () => Promise<Opener<T>> } =
   stdout: async () => (await import('./open-files.js')).openStdout,
   server: async () => (await import('./open-server.js')).openServer,
   nats: async () => (await import('./open-nats.js')).openNats,
+  syslog: async () => (await import('./open-syslog.js')).openSyslog,
   webhook: async () => (await import('./open-webhook.js')).openWebhook,
 };
 

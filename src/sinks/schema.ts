@@ -166,6 +166,20 @@ const serverSink = z
     }
   });
 
+const syslogSink = z.strictObject({
+  type: z.literal('syslog'),
+  ...deliverer,
+  ...tls,
+  format,
+  url: url(['syslog'], 'syslog://HOST[:PORT], over TLS; port 6514 by default'),
+  facility: z.int().min(0).max(23).optional().describe('default: 16, local0'),
+  app_name: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,48}$/, { message: 'is not 1 to 48 characters without a space' })
+    .optional()
+    .describe('default: sallyport'),
+});
+
 const natsSink = z
   .strictObject({
     type: z.literal('nats'),
@@ -225,7 +239,9 @@ const metrics = z
 
 export const sinksSchema = z.strictObject({
   sinks: z
-    .array(z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink, natsSink]))
+    .array(
+      z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink, natsSink, syslogSink]),
+    )
     .max(64)
     .optional(),
   metrics: metrics.optional(),

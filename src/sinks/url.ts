@@ -17,6 +17,8 @@ export function sinkOfUrl(text: string): Result<object, string> {
       return ok({ type: 'file', path: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') });
     case 'unix':
       return ok({ type: 'server', listen: text });
+    case 'syslog':
+      return ok({ type: 'syslog', url: text });
     case 'nats':
     case 'tls':
       return ok(natsOf(text));
@@ -31,4 +33,5 @@ function natsOf(text: string): object {
   return { type: 'nats', url: url ?? text, ...(subject !== '' && { subject }) };
 }
 
-const FORMS = 'https://…, tls://HOST:PORT/SUBJECT or nats://… (NATS), file:PATH and unix:PATH';
+const FORMS =
+  'https://…, tls://HOST:PORT/SUBJECT or nats://… (NATS), syslog://HOST[:PORT], file:PATH and unix:PATH';

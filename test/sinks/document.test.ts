@@ -145,6 +145,7 @@ test.each([
   ['unix:/run/e.sock', { type: 'server', listen: 'unix:/run/e.sock' }],
   ['nats://127.0.0.1:4222/a.b', { type: 'nats', url: 'nats://127.0.0.1:4222', subject: 'a.b' }],
   ['tls://nats.test', { type: 'nats', url: 'tls://nats.test' }],
+  ['syslog://log.test:6514', { type: 'syslog', url: 'syslog://log.test:6514' }],
   ['file:e.jsonl', { type: 'file', path: 'e.jsonl' }],
 ])('--event-sink %s stands for an entry of the file', (text, want) => {
   const entry = sinkOfUrl(text);
