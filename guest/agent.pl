@@ -204,6 +204,9 @@ sub start_child {
             POSIX::dup2(fileno $in_read, 0);
             POSIX::dup2(fileno($out_write || $in_read), 1);
             POSIX::dup2(fileno($err_write || $in_read), 2);
+            # A pipe ends when its last writer has closed it: that must not be somebody else's operation.
+            close $_ for grep { defined } $port, $in, $out, $err, $report, $in_read, $out_write, $err_write;
+            close $_ for grep { defined } map { @{$_}{qw(in out err report life)} } values %channels;
             POSIX::_exit($code->());
         };
         my ($errno, $stage) = ref $@ ? @{$@} : (POSIX::EIO(), "$@");
@@ -408,7 +411,7 @@ sub write_file {
 
 sub make_folders {
     my ($path) = @_;
-    my @names = split m{/}, $path;
+    my @names = split m{/}, $path, -1;
     pop @names;
     my $folder = '';
     for my $name (grep { $_ ne '' } @names) {
@@ -423,6 +426,7 @@ sub put_files {
     my @fields = unpack('(N/a*)*', $all);
     while (my ($path, $mode, $content) = splice @fields, 0, 3) {
         make_folders($path);
+        next if $path =~ m{/$};    # the folders alone
         sysopen(my $file, $path, O_WRONLY | O_CREAT | O_TRUNC, 0600) or file_error($path);
         write_all($file, $content) && chmod(oct $mode, $path) or file_error($path);
     }

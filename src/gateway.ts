@@ -25,7 +25,7 @@ import { type Meter, ScriptHost } from './gateway/scripts.js';
 import { secretsIn } from './gateway/secrets-in.js';
 import { Tenant } from './gateway/tenant.js';
 import type { Flow, SandboxId } from './net/flow.js';
-import { openVestibule, type Vestibule } from './net/vestibule/index.js';
+import { openVestibule, TAP_LEASE, type Vestibule } from './net/vestibule/index.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
 import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
@@ -42,7 +42,7 @@ import type { PlaceholderOwner } from './secrets/placeholder.js';
 import { redactAll } from './secrets/redact.js';
 import type { Environment } from './secrets/sources.js';
 import { CENSOR, type SandboxSecrets, type SecretSet, SecretStore } from './secrets/store.js';
-import { type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
+import { type Backend, type CommandSpec, type RunningCommand, startCommand, trustFor } from './vm/index.js';
 
 export type { Door, Sandbox, SandboxCommand } from './gateway/door.js';
 
@@ -242,11 +242,11 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** Opens the door of a sandbox. Throws `TOOL_MISSING`, `NAMESPACE_DENIED` or `WARDEN_FAILED`. */
-  async openDoor(id: SandboxId): Promise<Door> {
+  async openDoor(id: SandboxId, link: Backend['link'] = 'cell'): Promise<Door> {
     const admitted = this.admit(id);
     try {
       const [vestibule, trust] = await Promise.all([
-        this.#vestibule(admitted),
+        this.#vestibule(admitted, link),
         trustFor(this.#options.ca.certPem),
       ]);
       const tenant = this.#open.get(id);
@@ -297,9 +297,10 @@ export class Gateway implements AsyncDisposable {
     return { ...running, exit };
   }
 
-  #vestibule({ id, dns, accept }: Admitted): Promise<Vestibule> {
+  #vestibule({ id, dns, accept }: Admitted, link: Backend['link']): Promise<Vestibule> {
     return openVestibule({
       sandbox: id,
+      ...(link === 'tap' && { tap: TAP_LEASE }),
       allowedPorts: portsOf(this.#policy),
       nameOf: address => dns.nameOf(address),
       onFlow: flow => void accept(flow),

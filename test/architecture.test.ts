@@ -18,11 +18,11 @@ const SHELLS = new RegExp(
     'net/vestibule/(arrivals|gate|index|syscalls|tap|tools|warden)',
     'vm/collect',
     'vm/process/(command|enclosure|host|joiner|machine|root|signals|status|terminal)',
-    'vm/qemu/(closure|default-image|guest-files|initramfs|kernel|vmlinux|vmm)',
+    'vm/qemu/(accel|boot|closure|default-image|guest-exec|guest-files|initramfs|kernel|machine|vmlinux|vmm)',
     'vm/images/(blobs|decompress|derived|lock|lower|refs|store|write-tree)',
     'vm/images/source/(folder|root-folder|take)',
     'vm/images/registry/(client|logins)',
-    'cli/image',
+    'cli/(image|image-build)',
     'vm/trust/host-trust',
     'proxy/(body-guard|peek|serve)',
     'proxy/limits/(descriptors|pacer|shares)',
@@ -34,7 +34,7 @@ const SHELLS = new RegExp(
     'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
     'cli/events/(log|paper)',
-    'cli/(demo|doctor|io|main|paths|run|script|secrets|setup|sinks|spool|version)',
+    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|version)',
   ].join('|')})\\.c?ts$`,
 );
 

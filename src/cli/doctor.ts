@@ -27,7 +27,7 @@ export async function runDoctor(io: Io): Promise<number> {
     kernelFinding(),
     ...(await Promise.all(TOOL_NAMES.map(toolFinding))),
     ...(await tried()),
-    tunFinding(),
+    ...machineFindings(),
   ];
   io.stdout(emitTable(findings));
   return isFit(findings) ? 0 : 1;
@@ -129,15 +129,44 @@ function openDoor(): Promise<Vestibule> {
   });
 }
 
-/** Only virtual machines want it. */
+/** Only virtual machines want these. */
+function machineFindings(): readonly Finding[] {
+  const program = MONITORS.map(name => findProgram(name)).find(file => file !== null);
+  return [
+    optional(
+      'qemu',
+      program !== undefined,
+      program ?? 'no `run --vm`: install qemu-system-x86, busybox-static, squashfs-tools',
+    ),
+    tunFinding(),
+    kvmFinding(),
+  ];
+}
+
+const MONITORS = process.arch === 'arm64' ? ['qemu-system-aarch64'] : ['qemu-system-x86_64'];
+
 function tunFinding(): Finding {
   const file = '/dev/net/tun';
-  if (!existsSync(file)) return optional(file, false, 'virtual machines will use the slower link');
+  if (!existsSync(file))
+    return optional(file, false, 'virtual machines have no network without it: modprobe tun');
+  if (mayUse(file)) return optional(file, true, 'usable');
+  return optional(file, false, `not ours to open, so virtual machines have no network: chmod 0666 ${file}`);
+}
+
+function kvmFinding(): Finding {
+  const file = '/dev/kvm';
+  const detail = mayUse(file)
+    ? 'ours to open; whether it runs a guest is tried by the first one'
+    : 'guests are emulated, which is slower';
+  return optional(file, mayUse(file), detail);
+}
+
+function mayUse(file: string): boolean {
   try {
     accessSync(file, constants.R_OK | constants.W_OK);
-    return optional(file, true, 'usable');
+    return true;
   } catch {
-    return optional(file, false, 'not ours to open: virtual machines will use the slower link');
+    return false; // absent, or for others
   }
 }
 

@@ -19,6 +19,12 @@ Examples:
   sallyport image pull registry.example.com/team/app@sha256:…
   sallyport image pull --registry mirror.example.com --registry docker.io debian:12-slim`;
 
+const BUILD_HELP = `
+The kernel comes from Debian's package (linux-image-cloud-*), out of apt's cache or by \`apt-get download\`, and is not
+installed; busybox, curl and the trusted authorities are this machine's. It is made by the first \`run --vm\` too.
+
+Exit code: 0 done, 1 it could not be done, 2 there is no such image to build.`;
+
 const EXIT_HELP = `
 Exit code: 0 done, 1 it could not be done, 2 bad usage, 130 stopped by Ctrl-C; nothing is left half done.`;
 
@@ -80,6 +86,15 @@ function addComing(image: Command, io: Io, exit: (code: number) => void): void {
     .action(async (name: string, flags) => {
       const { runImagePull } = await import('./image.js');
       exit(await runImagePull(name, flags, io));
+    });
+  image
+    .command('build')
+    .description('make the image that needs no download again, from this machine’s own programs')
+    .argument('<name>', 'default')
+    .addHelpText('after', BUILD_HELP)
+    .action(async (name: string) => {
+      const { runImageBuild } = await import('./image-build.js');
+      exit(await runImageBuild(name, io));
     });
   image
     .command('import')

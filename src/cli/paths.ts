@@ -10,6 +10,8 @@ export interface Paths {
   readonly ca: string;
   /** The key and the ledger of placeholders. */
   readonly placeholders: string;
+  /** All of it; machines and what they boot from are in it. */
+  readonly state: string;
   /** Images, their layers and what is made of them. */
   readonly images: string;
   /** The key that signs spools, and their anchors. */
@@ -30,6 +32,7 @@ export function statePaths(env: Environment): Paths {
   const ca = given === undefined && isOwnCheckout(certs) ? join(certs, 'ca') : join(state, 'ca');
   return {
     ca,
+    state,
     placeholders: join(state, 'placeholders'),
     images: join(state, 'images'),
     spoolKey: join(state, 'spool'),

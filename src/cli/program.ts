@@ -68,6 +68,20 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--no-fs-isolation', 'give the command the file system as it is; the network stays closed')
     .option('--env <name[=value]>', 'set a variable, or keep one with --clear-env', collect)
     .option('--clear-env', 'keep only PATH, HOME, TERM, locale and what --env names', false)
+    .option('--vm', 'run it in a virtual machine of its own, under QEMU', false)
+    .option(
+      '--image <name>',
+      'with --vm: what to boot (default: an image made of this machine’s own programs)',
+    )
+    .option('--cpus <count>', 'with --vm: processors (default: 1)')
+    .option('--memory <MiB>', 'with --vm: memory (default: 512)')
+    .option('--disk <MiB>', 'with --vm: room for what changes (default: 5120)')
+    .addOption(
+      new Option('--accel <how>', 'with --vm: insist on kvm or on emulation').choices(['auto', 'kvm', 'tcg']),
+    )
+    .addOption(
+      new Option('--network <mode>', 'with --vm: nat is the gateway').choices(['nat', 'disabled', 'bridged']),
+    )
     .addHelpText('after', RUN_HELP)
     .action(async (argv: [string, ...string[]], flags) => {
       const { runRun } = await import('./run.js');

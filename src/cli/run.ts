@@ -7,7 +7,7 @@ import type { Sink } from '../events/feeder.js';
 import { openFileSink } from '../events/file-sink.js';
 import { createNarrator } from '../events/human.js';
 import type { EventStore } from '../events/store.js';
-import { createGateway, type Gateway, type GatewayOptions, type Sandbox } from '../gateway.js';
+import { createGateway, type Gateway, type GatewayOptions } from '../gateway.js';
 import { flagsLayer, type PolicyFlags } from '../policy/flags.js';
 import { loadPolicy } from '../policy/load.js';
 import type { PolicyDocument } from '../policy/policy.js';
@@ -18,10 +18,11 @@ import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, EXIT_STOPPED, type Io } from './io.js';
 import { statePaths } from './paths.js';
+import { type MachineFlags, type MachineRun, runInMachine } from './run-machine.js';
 import { type OpenedSinks, openFlaggedSinks, type SinkFlags } from './sinks.js';
 import { openFlaggedSpool, type SpoolFlags, spoolFiles } from './spool.js';
 
-export interface RunFlags extends PolicyFlags, SinkFlags, SpoolFlags {
+export interface RunFlags extends PolicyFlags, SinkFlags, SpoolFlags, MachineFlags {
   readonly policy?: readonly string[];
   readonly upstreamCa?: readonly string[];
   readonly eventLog?: string;
@@ -84,11 +85,15 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     });
     // Whatever is quiet: a run that enforces no rule must not look like one that does.
     if (gateway.policy.mode === 'shadow') io.stderr(`sallyport: WARNING: ${SHADOW_WARNING}\n`);
-    const sandbox = await gateway.openSandbox(`run-${randomBytes(4).toString('hex')}`);
+    const id = `run-${randomBytes(4).toString('hex')}`;
     const hide = [...paths.hidden, ...ownFiles(flags), ...spoolFiles(flags), ...opened.hidden];
-    const code = await runCommand(sandbox, flags, argv, { hide, kept: opened.variables });
-    if (sandbox.stopped === null) return code;
-    io.stderr(`sallyport: stopped the sandbox: ${sandbox.stopped}\n`);
+    const kept = opened.variables;
+    const { code, stopped } =
+      flags.vm === true
+        ? await runInMachine(gateway, flags, argv, { id, kept, io })
+        : await runOnHost(gateway, flags, argv, { id, hide, kept });
+    if (stopped === null) return code;
+    io.stderr(`sallyport: stopped the sandbox: ${stopped}\n`);
     return EXIT_STOPPED;
   } catch (error) {
     io.stderr(`sallyport: ${explain(error)}\n`);
@@ -137,12 +142,19 @@ async function eventLog(path: string, io: Io): Promise<Sink> {
   });
 }
 
-async function runCommand(
-  sandbox: Sandbox,
+interface HostRun {
+  readonly id: string;
+  readonly hide: readonly string[];
+  readonly kept: readonly string[];
+}
+
+async function runOnHost(
+  gateway: Gateway,
   flags: RunFlags,
   argv: readonly [string, ...string[]],
-  { hide, kept }: { readonly hide: readonly string[]; readonly kept: readonly string[] },
-): Promise<number> {
+  { id, hide, kept }: HostRun,
+): Promise<MachineRun> {
+  const sandbox = await gateway.openSandbox(id);
   const workdir = workdirOf(flags);
   const command = await sandbox.run({
     argv,
@@ -161,7 +173,7 @@ async function runCommand(
   const stop = forwardSignals(command);
   try {
     const { code } = await command.exit;
-    return code;
+    return { code, stopped: sandbox.stopped };
   } finally {
     stop();
   }

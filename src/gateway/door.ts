@@ -48,6 +48,7 @@ export function doorOf(parts: DoorParts): Door {
     id,
     vestibule,
     cell: vestibule.cell,
+    tap: vestibule.tap,
     caPem,
     secretEnv: new Map(Object.entries(environment({}))),
     trustFiles: trust.files,

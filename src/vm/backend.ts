@@ -5,13 +5,15 @@
  * knows nothing of policies: its way to the network is the `MachineDoor` that the gateway opened for it.
  */
 import type { Readable, Writable } from 'node:stream';
-import type { Cell } from '../net/vestibule/index.js';
+import type { Cell, Tap } from '../net/vestibule/index.js';
 import type { DataFile } from './command.js';
 import type { DiskMount, HostIPMapping, ImageConfig, PortForward, Resources, VFSConfig } from './config.js';
 
 export interface Backend {
   /** `process`, `qemu`. */
   readonly name: string;
+  /** What its machines plug into: the interface of a door's cell, or a TAP that the door is opened with. */
+  readonly link: 'cell' | 'tap';
   /** Prepares; nothing runs before `start`. Throws `VM_CONFIG_INVALID` for what this backend cannot give. */
   create(config: VMConfig): Promise<Machine>;
   /** Ends and removes what a machine of this state folder left behind when its owner was killed. Idempotent. */
@@ -21,6 +23,8 @@ export interface Backend {
 /** The gateway's side of a machine's network: where its interface goes, and what makes it trust the gateway. */
 export interface MachineDoor {
   readonly cell: Cell;
+  /** Null unless the door was opened with one; then the cell has no interface. */
+  readonly tap: Tap | null;
   /** PEM, one certificate. */
   readonly caPem: string;
   /** Variables of the secrets, with placeholders for values. */

@@ -35,5 +35,16 @@ export {
 export { processBackend } from './process/backend.js';
 export { startCommand } from './process/command.js';
 export { removeTree } from './process/root.js';
+export {
+  type AccelWish,
+  createQemuBackend,
+  digestOf,
+  ensureDefaultImage,
+  ensureGuestFiles,
+  type QemuBackend,
+  type QemuMachine,
+  type QemuOptions,
+  qemuBackend,
+} from './qemu/index.js';
 export { trustFor } from './trust/host-trust.js';
 export type { Trust } from './trust/trust.js';

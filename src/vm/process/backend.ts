@@ -6,6 +6,7 @@ import { ProcessMachine } from './machine.js';
 
 export const processBackend: Backend = {
   name: 'process',
+  link: 'cell',
   async create(config: VMConfig): Promise<Machine> {
     refuseUnsupported(config);
     return new ProcessMachine(config, config.vfs.workspace ?? DEFAULT_WORKSPACE);

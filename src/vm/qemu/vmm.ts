@@ -42,7 +42,7 @@ export interface Vmm {
   readonly pid: number;
   readonly agent: Duplex;
   readonly monitor: Monitor;
-  readonly console: Console;
+  readonly screen: Console;
   /** Never rejects. */
   readonly exit: Promise<VmmExit>;
   kill(): void;
@@ -65,12 +65,11 @@ export async function startVmm(spec: VmmSpec): Promise<Vmm> {
     child.once('close', (code, signal) => resolve({ code, signal, said: said().trim() }));
   });
   const streams = child.stdio as unknown as readonly Duplex[];
-  const console = new Console(child.stdout as Readable, spec.onConsole);
   return {
     pid: child.pid ?? 0,
     agent: streams[AGENT_FD] as Duplex,
     monitor: new Monitor(streams[MONITOR_FD] as Duplex),
-    console,
+    screen: new Console(child.stdout as Readable, spec.onConsole),
     exit,
     kill: () => void child.kill('SIGKILL'),
   };

@@ -3,20 +3,9 @@ import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { findProgram } from '../../net/vestibule/index.js';
 import { hostFiles, readHostText } from '../process/host.js';
+import { BUNDLES, JAVA_STORES } from './places.js';
 import { type HostTrust, planTrust, type Trust } from './trust.js';
 
-/** Bundles by distribution; links among them are followed when they are covered. */
-const BUNDLES = [
-  '/etc/ssl/certs/ca-certificates.crt', // Debian, Ubuntu, Alpine, Arch, Gentoo
-  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', // Fedora, RHEL
-  '/etc/pki/tls/certs/ca-bundle.crt', // Fedora's older name
-  '/etc/pki/tls/cert.pem', // what its OpenSSL reads
-  '/etc/ssl/cert.pem', // Alpine's OpenSSL
-  '/etc/ssl/ca-bundle.pem', // SUSE
-  '/etc/ca-certificates/extracted/tls-ca-bundle.pem', // Arch
-];
-
-const JAVA_STORES = ['/etc/ssl/certs/java/cacerts', '/etc/pki/ca-trust/extracted/java/cacerts'];
 /** Folders whose children are Java homes. */
 const JAVA_FOLDERS = ['/usr/lib/jvm', '/opt/java', '/usr/java'];
 /** Where the store is in a Java home, in a JDK 8 one. */

@@ -183,6 +183,7 @@ describe('a machine behind a door', () => {
     await using machine = await open({
       door: {
         cell: door.cell,
+        tap: null,
         caPem: 'PEM',
         secretEnv: new Map([['TOKEN', 'GWPH_0']]),
         trustFiles: [{ path: '/run/sallyport/ca.pem', content: Buffer.from('authority') }],

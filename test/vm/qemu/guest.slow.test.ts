@@ -52,7 +52,7 @@ beforeAll(async () => {
   await Promise.race([
     agent.ready,
     vmm.exit.then(({ said }) => {
-      throw new Error(`the machine ended: ${said}\n${vmm.console.tail()}`);
+      throw new Error(`the machine ended: ${said}\n${vmm.screen.tail()}`);
     }),
   ]);
 });
@@ -60,7 +60,7 @@ beforeAll(async () => {
 afterAll(async () => {
   vmm?.kill();
   await vmm?.exit;
-  if (process.env.CONSOLE) process.stderr.write(vmm.console.tail(60));
+  if (process.env.CONSOLE) process.stderr.write(vmm.screen.tail(60));
   await bench?.door.close();
 });
 

@@ -1,17 +1,54 @@
 /** A real guest for tests: the default image, made once for all of them. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import type { Machine, MachineDoor, VMConfig } from '../../../src/vm/backend.js';
+import { DEFAULT_TIMEOUT_SECONDS } from '../../../src/vm/config.js';
 import type { Agent } from '../../../src/vm/qemu/agent/agent.js';
 import type { Channel, ChannelExit } from '../../../src/vm/qemu/agent/channel.js';
+import { createQemuBackend, type QemuOptions } from '../../../src/vm/qemu/index.js';
 
 /** Of this user's tests; it stays, because a kernel is a download. */
 export function guestHome(): string {
-  const folder =
-    process.env.SALLYPORT_TEST_GUEST ?? join(tmpdir(), `sallyport-test-guest-${process.getuid?.() ?? 0}`);
+  const own = join(tmpdir(), `sallyport-test-guest-${process.getuid?.() ?? 0}`);
+  const folder = process.env.SALLYPORT_TEST_GUEST ?? own;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return folder;
+}
+
+const folders: string[] = [];
+
+/** Emulated, whatever this machine has: tests are to be equal everywhere. */
+export async function createMachine(
+  overrides: Partial<VMConfig> & { readonly door?: MachineDoor | null } = {},
+  options: QemuOptions = {},
+): Promise<Machine> {
+  const stateDir = mkdtempSync(join(tmpdir(), 'sallyport-vm-'));
+  folders.push(stateDir);
+  return await createQemuBackend({ accel: 'tcg', ...options }).create({
+    id: 'test',
+    stateDir,
+    homeDir: guestHome(),
+    image: '',
+    persist: false,
+    privileged: false,
+    resources: { cpus: 1, memoryMb: 256, diskSizeMb: 512, timeoutSeconds: DEFAULT_TIMEOUT_SECONDS },
+    vfs: {},
+    extraDisks: [],
+    env: new Map(),
+    door: null,
+    hostname: 'guest',
+    addHosts: [],
+    searchDomains: [],
+    portForwards: [],
+    hide: [],
+    ...overrides,
+  });
+}
+
+export function removeFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
 export interface Ran extends ChannelExit {

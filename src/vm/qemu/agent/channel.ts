@@ -163,6 +163,8 @@ export class Channel {
   }
 
   #write(bytes: Buffer, done: (error?: Error | null) => void): void {
+    // Nobody is there to read it: what it would have said is in the exit.
+    if (this.#over || this.#settleExit.done) return void done();
     this.#waiting = { bytes, done };
     this.#flush();
   }

@@ -1,0 +1,256 @@
+/** `sallyport run --vm`: one command in a machine of its own kernel (shell: signals, the terminal, a scratch folder). */
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { errorCode, GatewayError } from '../core/errors.js';
+import type { Gateway } from '../gateway.js';
+import {
+  type AccelWish,
+  composeCommand,
+  createQemuBackend,
+  DEFAULT_CPUS,
+  DEFAULT_DISK_SIZE_MB,
+  DEFAULT_MEMORY_MB,
+  DEFAULT_WORKSPACE,
+  type ExecExit,
+  type ExecOptions,
+  type Execution,
+  type InteractiveExecution,
+  type MachineDoor,
+  type QemuMachine,
+  type VMConfig,
+} from '../vm/index.js';
+import type { Io } from './io.js';
+import { statePaths } from './paths.js';
+
+export interface MachineFlags {
+  readonly vm?: boolean;
+  readonly image?: string;
+  readonly cpus?: string;
+  readonly memory?: string;
+  readonly disk?: string;
+  readonly accel?: AccelWish;
+  readonly network?: 'nat' | 'disabled' | 'bridged';
+  readonly workdir?: string;
+  readonly env?: readonly string[];
+  readonly bind?: readonly string[];
+  readonly roBind?: readonly string[];
+  readonly fsIsolation: boolean;
+  readonly quiet: boolean;
+}
+
+/** What a machine's command gets of the caller's own variables; the rest is of another machine. */
+const KEPT = /^(TERM|COLORTERM|LANG|LC_\w+|TZ|NO_COLOR)$/;
+
+const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'];
+
+export interface MachineRun {
+  readonly code: number;
+  /** Why the gateway stopped the machine; null if it did not. */
+  readonly stopped: string | null;
+}
+
+/** Boots, runs `argv` to its end, switches off. Variables in `kept` are the gateway's alone. */
+export async function runInMachine(
+  gateway: Gateway,
+  flags: MachineFlags,
+  argv: readonly string[],
+  { id, kept, io }: { readonly id: string; readonly kept: readonly string[]; readonly io: Io },
+): Promise<MachineRun> {
+  const network = networkOf(flags);
+  refuseHostFolders(flags);
+  const door = network === 'disabled' ? null : await gateway.openDoor(id, 'tap');
+  const { state } = statePaths(process.env);
+  await removeAbandoned(join(state, 'run'));
+  const stateDir = join(state, 'run', `${id}.${process.pid}`);
+  const stop = new AbortController();
+  const release = onSignals(() => stop.abort());
+  let machine: QemuMachine | null = null;
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const backend = createQemuBackend({
+      accel: flags.accel ?? 'auto',
+      ...(!flags.quiet && { tell: message => io.stderr(`sallyport: ${message}\n`) }),
+    });
+    const config = configOf(flags, { id, stateDir, homeDir: state, door, gateway });
+    machine = await backend.create(config);
+    // A door that the gateway has closed leaves nothing to run for.
+    void door?.closed.then(() => machine?.stop());
+    await machine.start(stop.signal);
+    release();
+    const exit = await runCommand(machine, gateway, { id, flags, argv, env: environmentOf(flags, kept) });
+    return { code: exit.exitCode, stopped: door?.stopped ?? null };
+  } finally {
+    release();
+    await machine?.close();
+    await door?.close();
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** The disks of runs that were killed: each folder is named after the process that made it. */
+async function removeAbandoned(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    const pid = Number(name.split('.').at(-1));
+    if (!isAlive(pid)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) === 'EPERM'; // somebody else's: alive
+  }
+}
+
+function networkOf({ network = 'nat' }: MachineFlags): 'nat' | 'disabled' {
+  if (network !== 'bridged') return network;
+  throw new GatewayError(
+    'NETWORK_UNSUPPORTED',
+    '--network bridged would put the machine past the gateway: take nat (the gateway) or disabled',
+  );
+}
+
+/** The machine has files of its own. */
+function refuseHostFolders({ bind, roBind, fsIsolation }: MachineFlags): void {
+  if ((bind ?? roBind) === undefined && fsIsolation) return;
+  throw new GatewayError(
+    'CONFIG_INVALID',
+    '--bind, --ro-bind and --no-fs-isolation are for a command of this machine, not for --vm',
+  );
+}
+
+interface Places extends Pick<VMConfig, 'id' | 'stateDir' | 'homeDir'> {
+  readonly door: MachineDoor | null;
+  readonly gateway: Gateway;
+}
+
+function configOf(flags: MachineFlags, { id, stateDir, homeDir, door, gateway }: Places): VMConfig {
+  return {
+    ...{ id, stateDir, homeDir, door },
+    image: flags.image ?? '',
+    persist: false,
+    privileged: false,
+    resources: {
+      cpus: numberOf('--cpus', flags.cpus, DEFAULT_CPUS),
+      memoryMb: numberOf('--memory', flags.memory, DEFAULT_MEMORY_MB),
+      diskSizeMb: numberOf('--disk', flags.disk, DEFAULT_DISK_SIZE_MB),
+      // A run takes as long as it takes.
+      timeoutSeconds: 0,
+    },
+    vfs: { workspace: DEFAULT_WORKSPACE },
+    extraDisks: [],
+    env: new Map(),
+    hostname: 'sallyport',
+    addHosts: [],
+    searchDomains: gateway.policy.dns.searchDomains,
+    portForwards: [],
+    hide: [],
+  };
+}
+
+function numberOf(flag: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value > 0) return value;
+  throw new GatewayError('CONFIG_INVALID', `${flag}: '${text}' is not a whole number above zero`);
+}
+
+function environmentOf({ env }: MachineFlags, kept: readonly string[]): Record<string, string> {
+  const own = Object.entries(process.env).filter(([name]) => KEPT.test(name));
+  const given = (env ?? []).map((text): [string, string | undefined] => {
+    const at = text.indexOf('=');
+    if (at >= 0) return [text.slice(0, at), text.slice(at + 1)];
+    // Kept by name; what is the gateway's alone is not there to be kept.
+    return [text, kept.includes(text) ? undefined : process.env[text]];
+  });
+  return Object.fromEntries(
+    [...own, ...given].filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+interface Command {
+  readonly id: string;
+  readonly flags: MachineFlags;
+  readonly argv: readonly string[];
+  readonly env: Record<string, string>;
+}
+
+async function runCommand(
+  machine: QemuMachine,
+  gateway: Gateway,
+  { id, flags, argv, env }: Command,
+): Promise<ExecExit> {
+  const whole = composeCommand(machine.imageConfig, argv);
+  const [program = '', ...args] = whole;
+  const options: ExecOptions = {
+    ...{ args, env, timeoutMs: 0 },
+    ...(flags.workdir !== undefined && { workingDir: flags.workdir }),
+  };
+  const exec = { command: whole, exit_code: null, duration_ms: 0 };
+  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const exit = terminal ? onTerminal(machine, program, options) : onPipes(machine, program, options);
+  gateway.events.emit({ type: 'exec.started', sandbox: id, exec });
+  const ended = await exit;
+  const done = { ...exec, exit_code: ended.exitCode, duration_ms: ended.durationMs };
+  gateway.events.emit({ type: 'exec.done', sandbox: id, exec: done });
+  return ended;
+}
+
+async function onPipes(machine: QemuMachine, program: string, options: ExecOptions): Promise<ExecExit> {
+  const run = await machine.execStream(program, { ...options, stdin: 'pipe' });
+  const release = forwardSignals(run);
+  const outputs = [
+    pipeline(run.stdout, process.stdout, { end: false }),
+    pipeline(run.stderr, process.stderr, { end: false }),
+  ];
+  if (run.stdin !== null) process.stdin.on('error', () => {}).pipe(run.stdin);
+  try {
+    const exit = await run.exit;
+    await Promise.allSettled(outputs);
+    return exit;
+  } finally {
+    release();
+    process.stdin.destroy();
+  }
+}
+
+async function onTerminal(machine: QemuMachine, program: string, options: ExecOptions): Promise<ExecExit> {
+  const { rows, columns: cols } = process.stdout;
+  const run = await machine.execInteractive(program, { ...options, rows, cols });
+  const resize = (): void => run.resize(process.stdout.rows, process.stdout.columns);
+  process.stdout.on('resize', resize);
+  const release = forwardSignals(run);
+  process.stdin.setRawMode(true);
+  process.stdin.pipe(run.stdin);
+  const shown = pipeline(run.stdout, process.stdout, { end: false });
+  try {
+    const exit = await run.exit;
+    await Promise.allSettled([shown]);
+    return exit;
+  } finally {
+    release();
+    process.stdout.off('resize', resize);
+    process.stdin.setRawMode(false);
+    process.stdin.destroy();
+  }
+}
+
+/** To the command's process group: it decides what an interrupt means, and we end when it has. */
+function forwardSignals(run: Execution | InteractiveExecution): () => void {
+  return onSignals(signal => run.kill(signal));
+}
+
+function onSignals(told: (signal: NodeJS.Signals) => void): () => void {
+  const handlers = FORWARDED.map(signal => {
+    const forward = (): void => told(signal);
+    process.on(signal, forward);
+    return { signal, forward };
+  });
+  return () => {
+    for (const { signal, forward } of handlers) process.off(signal, forward);
+  };
+}

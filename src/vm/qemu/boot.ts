@@ -1,0 +1,110 @@
+/** From files to a machine that answers (shell: one timer). */
+import { type Cell, TAP_LEASE, type Tap, type TapLease } from '../../net/vestibule/index.js';
+import type { VMConfig } from '../backend.js';
+import { ErrVMStartFailed } from '../errors.js';
+import { Agent } from './agent/agent.js';
+import { type Accel, type CommandLine, type DiskFile, netKernelArg } from './command-line.js';
+import type { GuestFiles, ImageFile } from './guest-files.js';
+import { AGENT_FD, MONITOR_FD, startVmm, TAP_FD, type Vmm } from './vmm.js';
+
+export interface BootSpec {
+  readonly config: Pick<VMConfig, 'resources' | 'hostname' | 'mtu'>;
+  readonly guest: GuestFiles;
+  readonly lower: ImageFile;
+  readonly accel: Accel;
+  /** `source` is the file on the host. */
+  readonly disks: readonly (DiskFile & { readonly source: string })[];
+  readonly cell: Cell | null;
+  readonly tap: Tap | null;
+  readonly bootTimeoutMs: number;
+  readonly onConsole?: (bytes: Buffer) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Booted {
+  readonly vmm: Vmm;
+  readonly agent: Agent;
+}
+
+/** Throws `VM_START_FAILED` with the last that the guest wrote on its console; nothing is left then. */
+export async function boot(spec: BootSpec): Promise<Booted> {
+  const { guest, disks, cell, tap, signal } = spec;
+  const vmm = await startVmm({
+    cell,
+    tapFd: tap?.fd ?? null,
+    line: lineOf(spec),
+    files: [
+      { source: guest.kernel, target: '/vm/kernel', writable: false },
+      { source: guest.initramfs, target: '/vm/initramfs', writable: false },
+      ...disks.map(({ source, path, readonly }) => ({ source, target: path, writable: !readonly })),
+    ],
+    ...(spec.onConsole && { onConsole: spec.onConsole }),
+  });
+  const agent = new Agent(vmm.agent);
+  const giveUp = new AbortController();
+  const timer = setTimeout(
+    () => giveUp.abort(`it did not come up within ${spec.bootTimeoutMs} ms`),
+    spec.bootTimeoutMs,
+  );
+  const abort = (): void => giveUp.abort('the caller gave up');
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    await Promise.race([agent.ready, refusal(giveUp.signal), ended(vmm)]);
+    return { vmm, agent };
+  } catch (cause) {
+    vmm.kill();
+    await vmm.exit;
+    signal?.throwIfAborted();
+    throw new ErrVMStartFailed(failureText(cause, vmm), { cause });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+function failureText(cause: unknown, vmm: Vmm): string {
+  const last = vmm.screen.tail();
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return `the machine did not start: ${why}${last === '' ? '' : `\nthe last of its console:\n${last}`}`;
+}
+
+async function ended(vmm: Vmm): Promise<never> {
+  const { code, signal, said } = await vmm.exit;
+  throw new Error(said === '' ? `the machine ended (${signal ?? code})` : said);
+}
+
+function refusal(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error(String(signal.reason))), { once: true });
+  });
+}
+
+function lineOf({ config, guest: _guest, lower, accel, disks, cell, tap }: BootSpec): CommandLine {
+  const lease = tap === null ? null : leaseFor(tap.lease, config.mtu);
+  const modules = [...(tap === null ? [] : ['net'])];
+  return {
+    accel,
+    arch: process.arch === 'arm64' ? 'arm64' : 'x64',
+    cpus: Math.max(1, Math.ceil(config.resources.cpus)),
+    memoryMb: config.resources.memoryMb,
+    kernel: '/vm/kernel',
+    initramfs: '/vm/initramfs',
+    kernelArgs: [
+      `sp.lower=${lower.fsType}`,
+      `sp.upper=${disks.some(({ name }) => name === 'upper') ? 'disk' : 'memory'}`,
+      `sp.hostname=${config.hostname}`,
+      `sp.modules=${modules.join(',')}`,
+      ...(lease === null ? [] : [netKernelArg(lease, cell?.ipv6 === true)]),
+    ],
+    disks,
+    agentFd: AGENT_FD,
+    monitorFd: MONITOR_FD,
+    net: lease === null ? null : { fd: TAP_FD, mac: lease.guestMac, mtu: lease.mtu },
+    more: [],
+  };
+}
+
+/** A smaller MTU is the guest's own; the gate takes what comes. */
+function leaseFor(lease: TapLease, mtu: number | undefined): TapLease {
+  return { ...lease, mtu: Math.min(mtu ?? TAP_LEASE.mtu, lease.mtu) };
+}
