@@ -1,7 +1,7 @@
 /** The readers of the corridor: gives a connection whose protocol is known to the codec that speaks it. */
 import type { Duplex } from 'node:stream';
 import { addressFromBytes } from '../core/address.js';
-import { errorCode } from '../core/errors.js';
+import { errorCode, GatewayError } from '../core/errors.js';
 import type { Host, Hostname } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
@@ -10,6 +10,7 @@ import type { SandboxSecrets } from '../secrets/store.js';
 import { emitNetwork, type ProxyContext } from './context.js';
 import type { FlowTrace } from './flow-trace.js';
 import { type ConnectRequest, type FaultAnswer, type FaultReport, serveHttp1 } from './http1/server.js';
+import { ERROR } from './http2/frames.js';
 import { serveHttp2 } from './http2/server.js';
 import { peek } from './peek.js';
 import { type Refusal, refusalContent, refusalOfClaim, refusalOfVerdict } from './refusal.js';
@@ -47,12 +48,13 @@ export async function speakTls(
   const host: Host = name === null ? { kind: 'ip', address: flow.target.address } : { kind: 'name', name };
   const shown = name ?? flow.target.address.text;
   let secured: Awaited<ReturnType<typeof terminate>>;
-  const turn = context.limits.turn();
-  if (turn !== null) await turn;
   try {
+    await beginning(socket, context);
     const leaf = context.ca.leafContext(host, context.sandbox);
     secured = await terminate(socket, hello, leaf, {}, context.closing);
   } catch (error) {
+    // As for a request over the rate: to be refused at once would be asked for again at once.
+    if (errorCode(error) === 'LIMIT_EXCEEDED') await context.limits.beforeRefusal(context.closing);
     trace.tlsRefused(
       shown,
       errorCode(error),
@@ -77,7 +79,10 @@ export async function speakTls(
     done();
     return await serveHttp2(secured, {
       ...inside,
-      onSessionFault: ({ reason }) => trace.note({ fault: `the client broke HTTP/2: ${reason}` }),
+      onSessionFault: ({ code, reason }) => {
+        if (code === ERROR.enhanceYourCalm) context.limits.misbehaved();
+        trace.note({ fault: `the client broke HTTP/2: ${reason}` });
+      },
     });
   }
   const first = await peek(secured, speaksHttp, { silenceMs: INNER_BYTES_MS, deadlineMs: INNER_BYTES_MS });
@@ -88,6 +93,15 @@ export async function speakTls(
     trace.tlsRefused(shown, 'not-inspectable', null, hint);
   }
   secured.destroy();
+}
+
+/** Resolves when it is this connection's turn to be answered. */
+async function beginning(socket: Duplex, { limits, closing }: ProxyContext): Promise<void> {
+  const calm = limits.calm(closing);
+  if (calm !== null) await calm;
+  const turn = limits.turn();
+  if (turn !== null) await turn;
+  if (socket.destroyed) throw new GatewayError('CLIENT_ABORTED', 'the client left before the TLS handshake');
 }
 
 function speaksHttp(bytes: Buffer): boolean | null {

@@ -1,8 +1,38 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { emitFrame, TYPE } from '../../src/proxy/http2/frames.js';
 import { type Bench, openBench } from '../support/bench.js';
+import { GREETING, headersFrame, requestFields } from '../support/h2-frames.js';
 import { raw } from '../support/upstream.js';
 
 const FLOW = { host: 'allowed.test', port: 80 };
+const SECURE = { host: 'allowed.test', port: 443 };
+
+/** Streams that are opened and reset, until the connection is ended for it (CVE-2023-44487). */
+async function flood(bench: Bench): Promise<void> {
+  const socket = await bench.connectTls(SECURE, { alpn: ['h2'] });
+  const ended = once(socket.resume(), 'end');
+  socket.write(GREETING);
+  const reset = (id: number): Buffer => emitFrame(TYPE.reset, 0, id, Buffer.of(0, 0, 0, 8));
+  const ids = Array.from({ length: 500 }, (_, i) => 2 * i + 1);
+  socket.write(Buffer.concat(ids.flatMap(id => [headersFrame(id, requestFields()), reset(id)])));
+  await ended;
+  socket.destroy();
+}
+
+test('who was cut off for a flood waits before it is let in again, and nobody else does', async () => {
+  await using bench = await benchWith({});
+  await flood(bench);
+  const order: string[] = [];
+  const enter = async (sandbox: string): Promise<void> => {
+    const socket = await bench.connectTls({ ...SECURE, sandbox }, { alpn: ['h2'] });
+    order.push(sandbox);
+    socket.destroy();
+  };
+  await Promise.all([enter('bench'), enter('another')]);
+  expect(order).toEqual(['another', 'bench']);
+  expect(bench.events.some(({ network }) => /too many frames/.test(network?.block_reason ?? ''))).toBe(true);
+});
 
 const benchWith = (limits: object): Promise<Bench> =>
   openBench({ policy: { allow_domain: ['allowed.test'], limits } });

@@ -39,6 +39,10 @@ export interface Limits {
    * than the requests would have been. Ends with `signal` too.
    */
   beforeRefusal(signal: AbortSignal): Promise<void>;
+  /** A connection was ended for what it did to us: the sandbox's next ones are not begun for a while. */
+  misbehaved(): void;
+  /** Asked before a connection is begun. Null: now; else it resolves when the last misbehaviour is far enough in the past. */
+  calm(signal: AbortSignal): Promise<void> | null;
   /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
   turn(): Promise<void> | null;
   /** The sandbox's side of one flow, at the speed that the limits allow. Owns `stream` from here on. */
@@ -49,6 +53,8 @@ export interface Limits {
 
 /** How long a refusal for the rate takes, in milliseconds: the time in which the rate is filled up again. */
 const REFUSAL_MS = 1_000;
+/** A client that floods and comes back at once makes of handshakes more work than its flood was. */
+const CALM_MS = 1_000;
 /** Of a sandbox that has the gateway to itself. */
 const ALONE_DESCRIPTORS = 1 << 20;
 
@@ -64,6 +70,7 @@ export function createLimits(
   let requests = bucketFor(settings.requestsPerSecond);
   let egress = pacerFor(null, settings.maxEgressBps, clock, later);
   let ingress = pacerFor(null, settings.maxIngressBps, clock, later);
+  let calmAt = 0;
 
   return {
     admitFlow: () => {
@@ -81,6 +88,13 @@ export function createLimits(
     },
     admitRequest: () => requests === null || requests.take(1, clock.monotonic()),
     beforeRefusal: signal => wait(REFUSAL_MS, signal, later),
+    misbehaved: () => {
+      calmAt = clock.monotonic() + CALM_MS;
+    },
+    calm: signal => {
+      const left = calmAt - clock.monotonic();
+      return left > 0 ? wait(left, signal, later) : null;
+    },
     turn: () => share.turn(),
     pace: stream =>
       egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),

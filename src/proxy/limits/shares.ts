@@ -21,10 +21,9 @@ export interface Share {
 /**
  * Pieces of work (a request, a handshake) that are begun in one turn of the event loop. What is beyond waits for the
  * next one, after whatever has arrived meanwhile; so nobody waits for more than a few milliseconds of somebody else's.
- * Fewer while several sandboxes have work: an answer takes some turns, each of which may be full of the others'.
+ * While several sandboxes have work, one of each: an answer takes some turns, each of which may be full of the others'.
  */
-const STARTS_ALONE = 8;
-const STARTS_AMONG_OTHERS = 2;
+const MOST_STARTS = 8;
 /** Turns with work in them for which another sandbox's last piece counts: a tenth of a second, of a busy gateway. */
 const REMEMBERED_TURNS = 64;
 /** A flow has one descriptor here and, most of the time, one upstream. */
@@ -66,6 +65,8 @@ export function createShares(descriptors: number = maxDescriptors()): Shares {
 /** Sandboxes in the order in which they are served; each stands here once, with all that it waits for. */
 class Turns {
   readonly #waiting = new Map<Share, (() => void)[]>();
+  /** Those that began something in this turn. */
+  readonly #began = new Set<Share>();
   #started = 0;
   #isScheduled = false;
   #last: Share | null = null;
@@ -76,8 +77,8 @@ class Turns {
     this.#schedule();
     if (this.#last !== share && this.#last !== null) this.#mixed = REMEMBERED_TURNS;
     this.#last = share;
-    if (this.#waiting.size === 0 && this.#started < this.#most) {
-      this.#started += 1;
+    if (this.#mayStart(share)) {
+      this.#begin(share);
       return null;
     }
     return new Promise(resolve => {
@@ -87,8 +88,16 @@ class Turns {
     });
   }
 
-  get #most(): number {
-    return this.#mixed > 0 ? STARTS_AMONG_OTHERS : STARTS_ALONE;
+  #mayStart(share: Share): boolean {
+    if (this.#started >= MOST_STARTS) return false;
+    if (this.#mixed === 0) return this.#waiting.size === 0;
+    // Whoever asks for little does not stand in the line of those that ask for much.
+    return !this.#began.has(share) && !this.#waiting.has(share);
+  }
+
+  #begin(share: Share): void {
+    this.#started += 1;
+    this.#began.add(share);
   }
 
   #schedule(): void {
@@ -100,12 +109,12 @@ class Turns {
   #next(): void {
     this.#isScheduled = false;
     this.#started = 0;
+    this.#began.clear();
     if (this.#mixed > 0) this.#mixed -= 1;
-    const most = this.#most;
     for (const [share, queue] of this.#waiting) {
-      if (this.#started === most) break;
+      if (this.#started === MOST_STARTS || (this.#mixed > 0 && this.#began.has(share))) break;
       queue.shift()?.();
-      this.#started += 1;
+      this.#begin(share);
       this.#waiting.delete(share);
       // To the end of the line: the loop comes to it again only after all others.
       if (queue.length > 0) this.#waiting.set(share, queue);

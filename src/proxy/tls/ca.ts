@@ -33,7 +33,8 @@ const LEAF_STALE_MS = 24 * HOUR_MS;
 
 const SERVED_LEAVES = 1024;
 const REFUSED_LEAVES = 64;
-const DEFAULT_RATE: Rate = { perSecond: 50, burst: 200 };
+/** Two milliseconds of everybody's time each, with the handshake. */
+const DEFAULT_RATE: Rate = { perSecond: 50, burst: 64 };
 
 interface Leaf {
   readonly context: SecureContext;

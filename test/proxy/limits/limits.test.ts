@@ -37,6 +37,27 @@ test('requests over the rate are refused, and admitted again as time goes on', (
   expect(admit(20)).toBe(2);
 });
 
+test('after a misbehaviour the next connection waits for its end, and no longer once that is past', async () => {
+  let nowMs = 1_000;
+  const clock = { now: () => nowMs, monotonic: () => nowMs };
+  const waits: { readonly milliseconds: number; readonly run: () => void }[] = [];
+  const later = (milliseconds: number, run: () => void) => {
+    waits.push({ milliseconds, run });
+    return () => undefined;
+  };
+  const limits = createLimits(NO_LIMITS, clock, { later });
+  const { signal } = new AbortController();
+  expect(limits.calm(signal)).toBeNull();
+  limits.misbehaved();
+  nowMs += 400;
+  const calm = limits.calm(signal);
+  expect(waits.map(({ milliseconds }) => milliseconds)).toEqual([600]);
+  waits[0]?.run();
+  await calm;
+  nowMs += 600;
+  expect(limits.calm(signal)).toBeNull();
+});
+
 test('a reload keeps the count of open flows', () => {
   const limits = limitsOf({ maxConnections: 1 });
   limits.admitFlow();
