@@ -138,12 +138,10 @@ function file(name: string, value: string, { endToEnd, control, dropped }: Field
   return true;
 }
 
-/** Gateways of the CGI kind read an underscore as a hyphen. */
+/** Gateways of the CGI kind read an underscore, and some whatever is no letter or digit, as a hyphen. */
 function readsAsFraming(name: string): boolean {
   if (name.length !== 14 && name.length !== 17) return false;
-  if (!name.includes('_')) return false;
-  const lower = name.toLowerCase();
-  return lower === 'content_length' || lower === 'transfer_encoding';
+  return /^(?:content[^a-z0-9-]length|transfer[^a-z0-9-]encoding)$/i.test(name);
 }
 
 function noControl(): ControlFields {

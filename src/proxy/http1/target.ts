@@ -2,7 +2,7 @@
  * The request target (RFC 9112 §3.2): origin-form, absolute-form, authority-form, or `*`.
  *
  * Pure. What two readers could take for different things is refused: a fragment, a path that begins with `//` (an
- * authority to whoever resolves it as a reference, RFC 3986 §4.2), a backslash, a NUL or half an escape in the path.
+ * authority to whoever resolves it as a reference, RFC 3986 §4.2), a backslash, half an escape, or an escaped NUL, CR or LF in the path.
  */
 import { type Authority, parseAuthority, type Scheme } from '../../core/authority.js';
 import { err, ok, type Result } from '../../core/result.js';
@@ -60,11 +60,14 @@ export function isPath(text: string): boolean {
   return true;
 }
 
-/** Two hexadecimal digits after the percent sign, and not NUL: it would end the path for a C library. */
+/**
+ * Two hexadecimal digits after the percent sign, and not NUL, which would end the path for a C library, nor CR or LF,
+ * which would end a field for whoever decodes the path into one.
+ */
 function isEscape(text: string, at: number): boolean {
   const high = hexValue(text.charCodeAt(at + 1));
   const low = hexValue(text.charCodeAt(at + 2));
-  return high >= 0 && low >= 0 && high + low > 0;
+  return high >= 0 && low >= 0 && !(high === 0 && (low === 0 || low === 0x0a || low === 0x0d));
 }
 
 /** The value of a hexadecimal digit's code, or -1. */

@@ -135,6 +135,16 @@ const refused: readonly Refused[] = [
     code: 'bad-transfer-coding',
   },
   { name: 'a length in disguise', text: `${POST}Content_Length: 3\r\n\r\n`, code: 'ambiguous-field-name' },
+  {
+    name: 'a coding in another disguise',
+    text: `${POST}Transfer.Encoding: chunked\r\n\r\n`,
+    code: 'ambiguous-field-name',
+  },
+  {
+    name: 'a line break in the path, escaped',
+    text: 'GET /a%0D%0aX:b HTTP/1.1\r\nHost: allowed.test\r\n\r\n',
+    code: 'bad-target',
+  },
   { name: 'an empty field name', text: `${GET}: x\r\n\r\n`, code: 'bad-field-name' },
   { name: 'a line without a colon', text: `${GET}nothing\r\n\r\n`, code: 'bad-field-name' },
   {
