@@ -127,22 +127,21 @@ function fieldsOf(value: unknown, allowed: readonly string[]): Read<Fields> {
 function readRewrite(value: unknown): Read<RequestRewrite> {
   const fields = fieldsOf(value, ['headers', 'path', 'query']);
   if (!fields.ok) return fields;
-  const headers = readPatch(fields.value.get('headers') ?? {});
+  const { headers: patch = {}, path, query } = Object.fromEntries(fields.value);
+  const headers = readPatch(patch);
   if (!headers.ok) return headers;
-  const path = fields.value.get('path') ?? null;
-  const query = fields.value.get('query') ?? null;
-  if (path !== null && typeof path !== 'string') return err('answered with a path that is no text');
-  if (query !== null && typeof query !== 'string') return err('answered with a query that is no text');
-  return ok({ kind: 'rewrite', headers: headers.value, path, query });
+  if (path !== undefined && typeof path !== 'string') return err('answered with a path that is no text');
+  if (query !== undefined && typeof query !== 'string') return err('answered with a query that is no text');
+  return ok({ kind: 'rewrite', headers: headers.value, path: path ?? null, query: query ?? null });
 }
 
 function readRespond(value: unknown): Read<Respond> {
   const fields = fieldsOf(value, ['status', 'headers', 'body']);
   if (!fields.ok) return fields;
-  const headers = readPatch(fields.value.get('headers') ?? {});
+  // What is not there has its default; null is no status.
+  const { headers: patch = {}, status = 200, body = '' } = Object.fromEntries(fields.value);
+  const headers = readPatch(patch);
   if (!headers.ok) return headers;
-  const status = fields.value.get('status') ?? 200;
-  const body = fields.value.get('body') ?? '';
   if (typeof status !== 'number' || !Number.isInteger(status) || status < 200 || status > 599) {
     return err('answered with a status that is not a whole number from 200 to 599');
   }

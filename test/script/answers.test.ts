@@ -35,6 +35,9 @@ test.each([
   ['a status of 200.5', '{"respond":{"status":200.5}}', null],
   ['a body for 304', '{"respond":{"status":304,"body":"x"}}', null],
   ['a body that is an object', '{"respond":{"body":{}}}', null],
+  ['a status that is null', '{"respond":{"status":null}}', null],
+  ['headers that are null', '{"rewrite":{"headers":null}}', null],
+  ['a path that is null', '{"rewrite":{"path":null}}', null],
   ['permission', '{"allow":true}', { kind: 'allow' }],
   ['a denial', '{"deny":"no"}', { kind: 'deny', code: 'script', reason: 'no' }],
   [
