@@ -20,6 +20,8 @@ export interface SeenRequest {
   readonly headers: readonly (readonly [string, string])[];
   readonly trailers: readonly (readonly [string, string])[];
   readonly body: Buffer;
+  /** Its end was read. */
+  readonly whole: boolean;
 }
 
 export interface Upstream {
@@ -196,6 +198,7 @@ function noteHttp1(message: http.IncomingMessage, record: Record, socket: Duplex
     headers: pairs(message.rawHeaders),
     trailers: [],
     body: Buffer.alloc(0),
+    whole: message.headers.upgrade !== undefined,
   };
   record.requests.push(seen);
   return seen;
@@ -214,6 +217,7 @@ async function answerHttp1(
     return; // The gateway gave the request up: there is nobody to answer.
   }
   seen.trailers = pairs(message.rawTrailers);
+  seen.whole = true;
   if (answer) message.socket.write(answer(seen));
   else response.end('ok');
 }
@@ -235,6 +239,7 @@ async function startH2Upstream(options: UpstreamOptions, record: Record): Promis
         headers: pairs(rawHeaders),
         trailers: [],
         body: Buffer.alloc(0),
+        whole: false,
       };
       record.requests.push(seen);
       stream.on('error', () => undefined); // A reset stream is what some tests are about.
@@ -246,6 +251,7 @@ async function startH2Upstream(options: UpstreamOptions, record: Record): Promis
       });
       stream.on('end', () => {
         if (stream.destroyed) return;
+        seen.whole = true;
         stream.respond({ ':status': 200 });
         stream.end('ok');
       });
