@@ -16,6 +16,15 @@ const LF = 0x0a;
 /** Bytes that an escape begins with; a line break is found by its LF. */
 export const ESCAPE_STARTS: readonly number[] = [PERCENT, BACKSLASH, AMPERSAND, LF];
 
+/**
+ * Every byte that stands in an escape: what begins one, digits and letters (of numbers and of names), and the base64
+ * around a line break. A quote or another byte behind a backslash stands for itself.
+ */
+export const ESCAPE_BYTES: Uint8Array = Buffer.from(
+  '%\\&#;\r\n+/-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
+  'latin1',
+);
+
 /** An escape that stands for nothing. */
 export const NOTHING = 0x1f_ffff;
 /** There is no escape. */

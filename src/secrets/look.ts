@@ -40,6 +40,31 @@ export function look(
   wanted: (needle: number) => boolean,
   whole: boolean,
 ): Look {
+  const { length } = bytes;
+  let found: Look = { hits: NO_HITS, keep: length, hold: length };
+  for (const { from, to } of matcher.runs.find(bytes, whole)) {
+    // Only the last reaches the end; behind the others stands what belongs to no needle.
+    const seen = lookAt(matcher, bytes.subarray(from, to), wanted, whole || to < length);
+    if (seen.hits.length > 0) found = { ...found, hits: [...found.hits, ...moved(seen.hits, from)] };
+    if (to === length && !whole) found = { ...found, keep: from + seen.keep, hold: from + seen.hold };
+  }
+  return found;
+}
+
+const NO_HITS: readonly Hit[] = Object.freeze([]);
+
+function moved(hits: readonly Hit[], by: number): readonly Hit[] {
+  if (by === 0) return hits;
+  return hits.map(hit => ({ ...hit, start: hit.start + by, end: hit.end + by }));
+}
+
+/** The same, everywhere in `bytes`. */
+export function lookAt(
+  matcher: Matcher,
+  bytes: Uint8Array,
+  wanted: (needle: number) => boolean,
+  whole: boolean,
+): Look {
   const hits: Hit[] = [];
   const tail = new Tail(matcher, bytes.length);
   let layers = new Layers([]);

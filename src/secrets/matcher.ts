@@ -6,6 +6,8 @@
  * base64 (RFC 4648 §4, §5). A needle has at least two bytes.
  */
 
+import { Runs } from './runs.js';
+
 /** How a byte is compared. */
 export const FOLD = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte++) FOLD[byte] = byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
@@ -23,6 +25,8 @@ export class Matcher {
   /** Length of the shortest and of the longest needle; 0 if there is none. */
   readonly shortest: number;
   readonly longest: number;
+  /** Where a needle could stand, however it is spelled. */
+  readonly runs: Runs;
   readonly #needles: readonly Uint8Array[];
   /** By the last block of a window: how far it may move. */
   readonly #shift: Uint8Array;
@@ -45,6 +49,8 @@ export class Matcher {
     this.#needles.forEach((needle, number) => {
       this.#index(needle, number);
     });
+    const held = new Set(this.#needles.flatMap(needle => [...needle]));
+    this.runs = new Runs(byte => held.has(FOLD[byte] as number), this.shortest);
     this.#sorted = this.#needles.map(needle => Buffer.from(needle).toString('latin1')).sort();
   }
 

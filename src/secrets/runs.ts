@@ -1,0 +1,79 @@
+/**
+ * Where in a message something that is sought could stand at all: a needle is found in a run of bytes that needles and
+ * their spellings are made of, and most bytes of most messages stand in no run that is long enough.
+ *
+ * Pure. One byte in as many as the shortest needle has is read; only where it belongs to a run, the run is followed.
+ */
+import { ESCAPE_BYTES, LOOK_BEHIND } from './escapes.js';
+
+/** Bytes from `from` up to `to`, which is exclusive. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+const NONE: readonly Span[] = Object.freeze([]);
+
+/** What stands beside a run decides how an escape in it reads: so many bytes before it and behind it. */
+const BESIDE = LOOK_BEHIND;
+
+export class Runs {
+  /** 1 for a byte that a needle, or an escape in the spelling of one, may hold. */
+  readonly #belongs = new Uint8Array(256);
+  readonly #shortest: number;
+
+  /** `holds` says of a byte as it is sent whether a needle has it. `shortest`: bytes of the shortest needle. */
+  constructor(holds: (byte: number) => boolean, shortest: number) {
+    this.#shortest = shortest;
+    for (let byte = 0; byte < 256; byte++) this.#belongs[byte] = holds(byte) ? 1 : 0;
+    for (const byte of ESCAPE_BYTES) this.#belongs[byte] = 1;
+  }
+
+  /**
+   * The runs in which a needle has room, with what stands beside them, in order and apart. Unless `whole`, also the run
+   * that `bytes` ends in, however short: it may go on.
+   */
+  find(bytes: Uint8Array, whole: boolean): readonly Span[] {
+    const { length } = bytes;
+    const step = this.#shortest;
+    if (step === 0) return NONE;
+    const belongs = this.#belongs;
+    const spans: Span[] = [];
+    // Before `from` everything is decided, and a run that begins there or later and has room holds byte `at`.
+    let from = 0;
+    let at = step - 1;
+    while (at < length) {
+      if (belongs[bytes[at] as number] === 0) {
+        from = at + 1;
+        at += step;
+        continue;
+      }
+      let start = at;
+      while (start > from && belongs[bytes[start - 1] as number] === 1) start--;
+      let end = at + 1;
+      while (end < length && belongs[bytes[end] as number] === 1) end++;
+      if (end - start >= step) addSpan(spans, start, end, length);
+      from = end;
+      at = end + step;
+    }
+    if (!whole) this.#addLast(spans, bytes);
+    return spans;
+  }
+
+  #addLast(spans: Span[], bytes: Uint8Array): void {
+    const { length } = bytes;
+    const last = spans.at(-1)?.to ?? 0;
+    let start = length;
+    while (start > last && this.#belongs[bytes[start - 1] as number] === 1) start--;
+    if (start < length) addSpan(spans, start, length, length);
+  }
+}
+
+/** Adds a run with its neighbours; one that reaches into the last span becomes part of it. */
+function addSpan(spans: Span[], start: number, end: number, length: number): void {
+  const from = Math.max(0, start - BESIDE);
+  const to = Math.min(length, end + BESIDE);
+  const last = spans.at(-1);
+  if (last === undefined || from > last.to) spans.push({ from, to });
+  else spans[spans.length - 1] = { from: last.from, to };
+}
