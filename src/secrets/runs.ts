@@ -14,6 +14,9 @@ export interface Span {
 
 const NONE: readonly Span[] = Object.freeze([]);
 
+/** Of a run that has room one byte in as many is read. */
+const STRIDE = 8;
+
 /** What stands beside a run decides how an escape in it reads: so many bytes before it and behind it. */
 const BESIDE = LOOK_BEHIND;
 
@@ -51,13 +54,26 @@ export class Runs {
       let start = at;
       while (start > from && belongs[bytes[start - 1] as number] === 1) start--;
       let end = at + 1;
-      while (end < length && belongs[bytes[end] as number] === 1) end++;
-      if (end - start >= step) addSpan(spans, start, end, length);
-      from = end;
+      const room = Math.min(start + step, length);
+      while (end < room && belongs[bytes[end] as number] === 1) end++;
+      if (end - start >= step) {
+        end = this.#follow(bytes, end);
+        addSpan(spans, start, end, length);
+      }
+      from = end + 1;
       at = end + step;
     }
     if (!whole) this.#addLast(spans, bytes);
     return spans;
+  }
+
+  /** Where a run that has room ends, or a little behind: what is looked at in vain costs less than to read every byte. */
+  #follow(bytes: Uint8Array, from: number): number {
+    const belongs = this.#belongs;
+    const { length } = bytes;
+    let last = from + STRIDE - 1;
+    while (last < length && belongs[bytes[last] as number] === 1) last += STRIDE;
+    return Math.min(last, length);
   }
 
   #addLast(spans: Span[], bytes: Uint8Array): void {
