@@ -28,7 +28,7 @@ export class PatternCheck {
   #bad = false;
 
   constructor(pattern: Buffer) {
-    this.#twice = Buffer.concat([pattern, pattern]);
+    this.#twice = twiceOf(pattern);
   }
 
   get bytes(): number {
@@ -54,4 +54,16 @@ export class PatternCheck {
     this.#at = 0;
     this.#bad = false;
   }
+}
+
+const doubled = new WeakMap<Buffer, Buffer>();
+
+/** Two periods, so that a piece across the border of two is one comparison. Made once: it costs more than a handshake. */
+function twiceOf(pattern: Buffer): Buffer {
+  let twice = doubled.get(pattern);
+  if (twice === undefined) {
+    twice = Buffer.concat([pattern, pattern]);
+    doubled.set(pattern, twice);
+  }
+  return twice;
 }

@@ -5,13 +5,11 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, start, stop } from '../child.js';
-import { FILES_HOST, type Route, SINK_HOST, VISITED_HOSTS, visitedHost } from '../load/command.js';
+import type { Route } from '../load/command.js';
 import { pinned } from '../machine.js';
-import { FILES_PORT, type Peer, type Running, type Setting, SINK_PORT } from './peer.js';
+import type { Peer, Running, Setting } from './peer.js';
+import { literalsOf, policyOf } from './setup.js';
 
-const VALUE = 'bench-token-0123456789abcdef0123456789abcdef';
-const RULES = 100;
-const SECRETS = 10;
 /** The sandbox's own proxy (`src/gateway.ts`). */
 const PROXY = { address: '198.19.255.253', port: 3128 };
 
@@ -38,9 +36,8 @@ async function startGateway(setting: Setting, name: string, all: boolean): Promi
   mkdirSync(home, { recursive: true });
   const policy = join(home, 'policy.json.yaml');
   // JSON is YAML.
-  writeFileSync(policy, JSON.stringify(policyOf(setting, all)));
-  const env: Record<string, string> = { SALLYPORT_STATE: join(home, 'state'), BENCH_TOKEN: VALUE };
-  for (let number = 1; number < SECRETS; number++) env[`OTHER_${number}`] = `${number}-${VALUE}`;
+  writeFileSync(policy, JSON.stringify(policyOf({ port: setting.port, all })));
+  const env = { SALLYPORT_STATE: join(home, 'state'), ...Object.fromEntries(literalsOf()) };
   const agent = [process.execPath, join(root, '.cache/tools/bench/load/agent.js')];
   const profile =
     (process.env.BENCH_PROFILE ?? '') === name
@@ -89,35 +86,4 @@ function routesOf(all: boolean): ReadonlyMap<string, Route> {
     ['sallyport', inside],
     ['sallyport proxy', { via: 'connect', ...PROXY, ...ports }],
   ]);
-}
-
-function policyOf({ port }: Setting, all: boolean): object {
-  const files = `127.0.0.1:${port + FILES_PORT}`;
-  const hosts = [
-    [FILES_HOST, files],
-    [SINK_HOST, `127.0.0.1:${port + SINK_PORT}`],
-    ...Array.from({ length: VISITED_HOSTS }, (_, number) => [visitedHost(number), files]),
-  ];
-  const pins = { add_hosts: Object.fromEntries(hosts) };
-  if (!all) return { mode: 'allow_all', ...pins };
-  const others = Array.from(
-    { length: SECRETS - 1 },
-    (_, number) => [`OTHER_${number + 1}`, { hosts: [`api${number + 1}.example.com`] }] as const,
-  );
-  return {
-    mode: 'block_all',
-    ...pins,
-    allow_domain: [
-      // A secret for a host that no rule allows is refused at load.
-      ...others.flatMap(([, { hosts }]) => hosts),
-      ...Array.from({ length: RULES - 10 - SECRETS }, (_, number) =>
-        number % 3 === 0
-          ? { domain: `*.team${number}.example.com`, methods: ['GET'], paths: ['/v1/**'] }
-          : `host${number}.example.com`,
-      ),
-      '*.bench.test',
-    ],
-    deny_domain: Array.from({ length: 10 }, (_, number) => `*.denied${number}.example.com`),
-    secrets: Object.fromEntries([['BENCH_TOKEN', { hosts: ['*.bench.test'] }], ...others]),
-  };
 }

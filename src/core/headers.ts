@@ -24,7 +24,34 @@ export function firstHeader(headers: HeaderList, lowerName: string): string | nu
   return null;
 }
 
-/** The list without the fields whose lower-case name is in `lowerNames`. */
-export function withoutHeaders(headers: HeaderList, lowerNames: ReadonlySet<string>): HeaderList {
-  return headers.filter(([name]) => !lowerNames.has(name.toLowerCase()));
+/** The list without the fields that `names` has; the list itself if it has none of them. */
+export function withoutHeaders(headers: HeaderList, names: FieldNames): HeaderList {
+  return headers.some(([name]) => names.has(name)) ? headers.filter(([name]) => !names.has(name)) : headers;
+}
+
+/**
+ * A set of field names, which compare without case. Every field of every message is looked for in several of them:
+ * nearly all are told apart by their length and first letter, without a copy in lower case.
+ */
+export class FieldNames {
+  readonly #lowerNames: ReadonlySet<string>;
+  /** By length, one bit for each first letter that a name of that length has. */
+  readonly #letters = new Uint32Array(64);
+
+  constructor(lowerNames: Iterable<string>) {
+    this.#lowerNames = new Set(lowerNames);
+    for (const name of this.#lowerNames) {
+      const at = name.length & 63;
+      this.#letters[at] = (this.#letters[at] ?? 0) | (1 << (name.charCodeAt(0) & 31));
+    }
+  }
+
+  /** False: it has no name like `name`. True: it may. Of a letter, the last five bits are the same in either case. */
+  mayHave(name: string): boolean {
+    return (((this.#letters[name.length & 63] as number) >>> (name.charCodeAt(0) & 31)) & 1) === 1;
+  }
+
+  has(name: string): boolean {
+    return this.mayHave(name) && this.#lowerNames.has(name.toLowerCase());
+  }
 }

@@ -5,12 +5,13 @@
  * metadata, loopback) before deny before allow before `mode`.
  */
 import { type Endpoint, endpointText, type IpAddress, unmapped } from '../core/address.js';
-import { type Authority, DEFAULT_PORT } from '../core/authority.js';
+import { type Authority, DEFAULT_PORT, type Scheme } from '../core/authority.js';
 import { type Host, type Hostname, hostText } from '../core/host.js';
 import { denied } from './deny.js';
 import { ANY_PORT, type Ask, coversPort, judge } from './judge.js';
-import type { HostPin, Policy } from './policy.js';
+import type { HostPin, Policy, SecretScope } from './policy.js';
 import type { Allow, Question, Verdict } from './question.js';
+import type { Scope } from './scope.js';
 import { type AddressKind, classifyAddress } from './special.js';
 import { classifyName } from './special-names.js';
 
@@ -55,17 +56,34 @@ function asInspected(verdict: Verdict, secrets: readonly string[]): Verdict {
   return verdict.allow ? { ...verdict, via: 'inspect', secrets } : verdict;
 }
 
+/** The last answer of each scope: a scope is of one policy, and asked for the same port again and again. */
+const lastSecrets = new WeakMap<Scope<SecretScope>, Pick<Authority, 'scheme' | 'port'> & SecretNames>();
+
+interface SecretNames {
+  readonly secrets: readonly string[];
+}
+
 /** The secrets whose scope holds this authority; no address ever is in one. */
 function secretsFor(policy: Policy, name: Hostname, { scheme, port }: Authority): readonly string[] {
+  const scope = policy.secretScopes.find(name);
+  if (scope === null) return NO_SECRETS;
+  const last = lastSecrets.get(scope);
+  if (last !== undefined && last.port === port && last.scheme === scheme) return last.secrets;
+  const secrets = secretsIn(scope, scheme, port);
+  lastSecrets.set(scope, { scheme, port, secrets });
+  return secrets;
+}
+
+function secretsIn(narrowest: Scope<SecretScope>, scheme: Scheme, port: number): readonly string[] {
   let found: Set<string> | null = null;
-  for (let scope = policy.secretScopes.find(name); scope !== null; scope = scope.outer) {
+  for (let scope: Scope<SecretScope> | null = narrowest; scope !== null; scope = scope.outer) {
     for (const rule of scope.rules) {
       if (port !== (rule.port ?? DEFAULT_PORT[scheme]) || (scheme === 'http' && !rule.allowHttp)) continue;
       found ??= new Set();
       found.add(rule.secret);
     }
   }
-  return found === null ? NO_SECRETS : [...found];
+  return found === null ? NO_SECRETS : Object.freeze([...found]);
 }
 
 function decideName(policy: Policy, name: Hostname, ask: Ask): Verdict {

@@ -30,16 +30,28 @@ export interface Guarded {
   readonly leak: () => Leak | null;
 }
 
-/** Resolves when the head may leave. */
-export async function guardBody(
+const noLeak = (): null => null;
+
+/** A promise resolves when the head may leave; without content it may at once. */
+export function guardBody(
+  request: Request,
+  secrets: SandboxSecrets,
+  departing: Departing,
+): Guarded | Promise<Guarded> {
+  const { head, body } = request;
+  const isEmpty = body instanceof Uint8Array && body.length === 0;
+  const guard = isEmpty ? null : guardContent(secrets, departing, departing.headers);
+  if (guard === null) return { body, framing: head.framing, leak: noLeak };
+  return guardedBy(guard, request, secrets, departing);
+}
+
+async function guardedBy(
+  guard: ContentGuard,
   request: Request,
   secrets: SandboxSecrets,
   departing: Departing,
 ): Promise<Guarded> {
   const { head, body } = request;
-  const isEmpty = body instanceof Uint8Array && body.length === 0;
-  const guard = isEmpty ? null : guardContent(secrets, departing, departing.headers);
-  if (guard === null) return { body, framing: head.framing, leak: () => null };
   const trailerLeak = (): Leak | null => scanTrailers(request.trailers(), secrets, departing.scope);
   if (body instanceof Uint8Array) return guardWhole(body, head.framing, guard, trailerLeak);
   const stream = new BodyGuard(guard, trailerLeak);

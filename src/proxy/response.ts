@@ -5,7 +5,7 @@
 import { Readable, Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../core/errors.js';
-import { firstHeader, type HeaderList, headerValues, withoutHeaders } from '../core/headers.js';
+import { FieldNames, type HeaderList, headerValues, withoutHeaders } from '../core/headers.js';
 import { parseCodings } from '../secrets/inflate.js';
 import { type Redactor, redactFields, redactorFor, redactWhole, redactWire } from '../secrets/redact.js';
 import type { SandboxSecrets } from '../secrets/store.js';
@@ -13,15 +13,15 @@ import type { Answer, Body, Exchange, Framing } from './exchange.js';
 import { undone } from './undone.js';
 
 /** HTTP/3 would go past the gateway (RFC 7838); the door drops its packets too. */
-const LEADS_AWAY: ReadonlySet<string> = new Set(['alt-svc']);
+const LEADS_AWAY = new FieldNames(['alt-svc']);
 
 /** Fields that would make an answer which cannot be searched: a coded one, or a part of one. */
-const HINDERS_REDACTION: ReadonlySet<string> = new Set(['accept-encoding', 'range', 'if-range', 'a-im']);
-const CONTENT_ENCODING: ReadonlySet<string> = new Set(['content-encoding']);
+const HINDERS_REDACTION = new FieldNames(['accept-encoding', 'range', 'if-range', 'a-im']);
+const CONTENT_ENCODING = new FieldNames(['content-encoding']);
 /** Codings upon codings that are undone. */
 const MAX_CODINGS = 3;
 /** What would no longer be true of a redacted content, and might tell something of the value (RFC 9530, RFC 9110 §14.4). */
-const OF_THE_ORIGINAL: ReadonlySet<string> = new Set([
+const OF_THE_ORIGINAL = new FieldNames([
   'content-md5',
   'digest',
   'content-digest',
@@ -42,8 +42,7 @@ export function answerFor(
   redact: readonly string[],
 ): Answer {
   const { head } = answer;
-  const cleaned =
-    firstHeader(head.headers, 'alt-svc') === null ? head.headers : withoutHeaders(head.headers, LEADS_AWAY);
+  const cleaned = withoutHeaders(head.headers, LEADS_AWAY);
   const redactor = redact.length === 0 ? null : redactorFor(secrets, redact);
   if (redactor === null) {
     return cleaned === head.headers ? answer : { ...answer, head: { ...head, headers: cleaned } };

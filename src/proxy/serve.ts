@@ -7,37 +7,31 @@
 import type { Duplex } from 'node:stream';
 import { authorityText } from '../core/authority.js';
 import { errorCode, GatewayError } from '../core/errors.js';
-import { firstHeader, type HeaderList, withoutHeaders } from '../core/headers.js';
+import { FieldNames, firstHeader, type HeaderList, withoutHeaders } from '../core/headers.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
-import type { Denial, PolicyScript } from '../policy/hooks.js';
-import type { Allow, Verdict } from '../policy/question.js';
+import type { Denial } from '../policy/hooks.js';
+import type { Verdict } from '../policy/question.js';
 import { ruledBy } from '../policy/shadow.js';
-import { type DialogueGuard, guardDialogue } from '../secrets/dialogue.js';
+import type { DialogueGuard } from '../secrets/dialogue.js';
 import type { Leak } from '../secrets/scan.js';
-import { type Departing, type Outbound, substitute } from '../secrets/substitute.js';
-import { type Guarded, guardBody } from './body-guard.js';
-import { type Capture, captureFor } from './capture.js';
+import type { Departing } from '../secrets/substitute.js';
 import type { Gate, ProxyContext } from './context.js';
-import type { Answer, Exchange, Request, RequestHead, UpstreamAnswer } from './exchange.js';
+import type { Answer, Exchange, RequestHead, UpstreamAnswer } from './exchange.js';
 import type { RequestFault } from './http1/fault.js';
+import { type Departure, judge } from './judge.js';
 import {
   type Refusal,
   refusalAnswer,
-  refusalOfDns,
   refusalOfError,
   refusalOfLeak,
-  refusalOfRate,
-  refusalOfRecord,
   refusalOfScript,
   refusalOfVerdict,
 } from './refusal.js';
 import { answerFor, askForPlain, informer, limitContent } from './response.js';
 import { askAnswer } from './scripted/ask-answer.js';
-import { askRequest, readableBack } from './scripted/ask-request.js';
 import { factsOf } from './scripted/facts.js';
 import { relayMessages } from './scripted/relay-messages.js';
-import { refusalOfMissing, refusalOfSigning, signDeparting } from './signing.js';
 import { Trace } from './trace.js';
 import { splice } from './tunnel.js';
 import { GuardedSocket } from './websocket/guarded.js';
@@ -50,136 +44,28 @@ export async function serve(exchange: Exchange, flow: Flow, context: ProxyContex
   // One snapshot: a reload in the middle does not give this request two policies.
   const gate = context.gate();
   try {
-    const judged = await judge(exchange, gate, context);
+    const judging = judge(exchange, gate, context);
+    const judged = judging instanceof Promise ? await judging : judging;
     if (judged.kind === 'refused') return await refuse(exchange, trace, judged.refusal, judged.leaks);
     if (judged.kind === 'answered') return await answerOfScript(exchange, trace, judged.answer);
-    // Field by field, here and below: to spread objects of many shapes costs more than what is done with them.
-    const { head, script, verdict, substitution, guarded, capture, dialogue } = judged;
-    await relay({
-      exchange,
-      trace,
-      gate,
-      context,
-      head,
-      script,
-      verdict,
-      substitution,
-      guarded,
-      capture,
-      dialogue,
-    });
+    await relay({ exchange, trace, gate, context, departure: judged });
   } catch (error) {
     await fail(exchange, trace, error);
   }
 }
 
-interface Departure {
-  readonly kind: 'departs';
-  readonly head: RequestHead;
-  /** Who is asked about what comes back. */
-  readonly script: PolicyScript | null;
-  readonly verdict: Allow;
-  readonly substitution: Departing;
-  readonly guarded: Guarded;
-  /** What is put on record of the contents; null: nothing. */
-  readonly capture: Capture | null;
-  /** Of a WebSocket whose messages must be looked at; else null. */
-  readonly dialogue: DialogueGuard | null;
-}
-
-type Judged =
-  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly leaks: readonly Leak[] }
-  | { readonly kind: 'answered'; readonly answer: Answer }
-  | Departure;
-
-/** decide → script → decide again → substitute. Nothing has left yet. */
-async function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Promise<Judged> {
-  if (!context.limits.admitRequest()) {
-    await context.limits.beforeRefusal(exchange.signal);
-    await context.limits.turn();
-    return refused(refusalOfRate(exchange.request.head.authority));
-  }
-  const scripted = await decideAndScript(exchange.request, gate, context.script);
-  if (scripted.kind !== 'allowed') return scripted;
-  const { request, verdict, script } = scripted;
-  const { head } = request;
-  if (isDnsMessage(head)) return refused(refusalOfDns(head.authority));
-  const substitution = substitute(gate.secrets, outboundOf(head, verdict));
-  if (!substitution.ok) return leaking(substitution.leaks, head, verdict, gate);
-  const capture = captureFor(gate);
-  const guarded = await guardBody(capture?.ofRequest(request) ?? request, gate.secrets, substitution);
-  const signed = await signDeparting(gate.secrets, head, substitution, guarded);
-  const leak = guarded.leak();
-  if (leak !== null) return leaking([leak], head, verdict, gate);
-  if (!signed.ok) return refused(refusalOfSigning(signed.error, head.authority));
-  if (signed.value.substitution.used.length > 0 && context.recordBlocked())
-    return refused(refusalOfRecord(head.authority));
-  const dialogue = head.upgrade === null ? null : guardDialogue(gate.secrets, substitution);
-  const { substitution: final, guarded: body } = signed.value;
-  return { kind: 'departs', head, script, verdict, substitution: final, guarded: body, capture, dialogue };
-}
-
-function leaking(leaks: readonly Leak[], { authority }: RequestHead, { secrets }: Allow, gate: Gate): Judged {
-  const missing = refusalOfMissing(leaks, secrets, gate.unavailable, authority);
-  return missing === null ? refused(refusalOfLeak(leaks, authority), leaks) : refused(missing);
-}
-
-function outboundOf(
-  { authority, method, path, headers, dropped = [], upgrade }: RequestHead,
-  { secrets }: Allow,
-): Outbound {
-  return { authority, method, path, headers, dropped, inScope: secrets, upgrade };
-}
-
-type Scripted =
-  | {
-      readonly kind: 'allowed';
-      readonly request: Request;
-      readonly verdict: Allow;
-      readonly script: PolicyScript | null;
-    }
-  | Exclude<Judged, Departure>;
-
-async function decideAndScript(request: Request, gate: Gate, script: PolicyScript | null): Promise<Scripted> {
-  const { authority } = request.head;
-  const verdict = decideRequest(request.head, gate);
-  if (!verdict.allow) return refused(refusalOfVerdict(verdict, authority));
-  if (script === null) return { kind: 'allowed', request, verdict, script };
-  const asked = await askRequest(request, verdict, script);
-  if (asked.kind === 'refused') return refused(asked.refusal);
-  if (asked.kind === 'answered') return asked;
-  const again = asked.kind === 'rewritten' ? decideRequest(asked.request.head, gate) : verdict;
-  if (!again.allow) return refused(refusalOfVerdict(again, authority));
-  return { kind: 'allowed', request: readableBack(asked.request, script, again), verdict: again, script };
-}
-
-function decideRequest({ authority, method, path }: RequestHead, { policy }: Gate): Verdict {
-  return decide(policy, { ask: 'request', authority, method, path });
-}
-
-function refused(refusal: Refusal, leaks: readonly Leak[] = []): Judged & { kind: 'refused' } {
-  return { kind: 'refused', refusal, leaks };
-}
-
-/** DNS over HTTPS (RFC 8484) would be a resolver beside ours. */
-function isDnsMessage({ headers }: RequestHead): boolean {
-  const dns = 'application/dns-message';
-  return (
-    firstHeader(headers, 'content-type')?.toLowerCase().includes(dns) === true ||
-    firstHeader(headers, 'accept')?.toLowerCase().includes(dns) === true
-  );
-}
-
-interface Relay extends Omit<Departure, 'kind'> {
+interface Relay {
   readonly exchange: Exchange;
   readonly trace: Trace;
   readonly gate: Gate;
   readonly context: ProxyContext;
+  readonly departure: Departure;
 }
 
 /** dial → verify → send → answer through redaction → one event. */
 async function relay(relay: Relay): Promise<void> {
-  const { exchange, trace, gate, head, verdict, substitution, guarded, capture } = relay;
+  const { exchange, trace, gate, departure } = relay;
+  const { head, verdict, substitution, guarded, capture } = departure;
   trace.note({ ...ruledBy(verdict), secrets: substitution.used });
   for (const { secret, place } of substitution.left) trace.left(secret, place);
   let answer: UpstreamAnswer;
@@ -195,16 +81,18 @@ async function relay(relay: Relay): Promise<void> {
     answerFor(answer, head.method, gate.secrets, substitution.redact),
     gate.policy?.limits.maxResponseBodyBytes ?? null,
   );
-  const asked = await askAnswer(redacted, relay);
+  const asking = askAnswer(redacted, departure);
+  const asked = asking instanceof Promise ? await asking : asking;
   if (asked.kind === 'denied') {
     answer.upgraded?.destroy();
     return await refuse(exchange, trace, refusalOfScript(asked.denial, head.authority), []);
   }
   if (answer.upgraded !== null) return await upgrade(relay, asked.answer, answer.upgraded);
-  trace.note({ location: locationOf(asked.answer) });
+  const { status } = asked.answer.head;
+  if (status >= 300 && status < 400) trace.note({ location: locationOf(asked.answer) });
   try {
-    await exchange.respond(capture?.ofAnswer(asked.answer) ?? asked.answer);
-    await capture?.tell(trace);
+    await exchange.respond(capture === null ? asked.answer : capture.ofAnswer(asked.answer));
+    if (capture !== null) await capture.tell(trace);
   } catch (error) {
     await capture?.tell(trace);
     const denial = asked.denial();
@@ -216,14 +104,15 @@ async function relay(relay: Relay): Promise<void> {
   trace.done(answer.head.status);
 }
 
-/** Where an answer that redirects leads to: the sandbox's next request is decided like any other. */
-function locationOf({ head: { status, headers } }: Answer): string | null {
-  return status >= 300 && status < 400 ? firstHeader(headers, 'location') : null;
+/** Where it leads: the sandbox's next request is decided like any other. */
+function locationOf({ head }: Answer): string | null {
+  return firstHeader(head.headers, 'location');
 }
 
 /** Raw bytes both ways from here on, or messages that the secrets' guard or a script looks at. */
 async function upgrade(relay: Relay, answer: Answer, raw: Duplex): Promise<void> {
-  const { exchange, trace, context, head, script, dialogue } = relay;
+  const { exchange, trace, context } = relay;
+  const { head, script, dialogue } = relay.departure;
   const leaks: Leak[] = [];
   const onLeak = (leak: Leak): void => {
     leaks.push(leak);
@@ -265,16 +154,8 @@ function cutOff(denial: Denial, { authority }: RequestHead, status: number): Ref
   return { ...refusalOfScript(denial, authority), status };
 }
 
-function depart({
-  exchange,
-  trace,
-  gate,
-  context,
-  head,
-  substitution,
-  guarded,
-  dialogue,
-}: Relay): Promise<UpstreamAnswer> {
+function depart({ exchange, trace, gate, context, departure }: Relay): Promise<UpstreamAnswer> {
+  const { head, substitution, guarded, dialogue } = departure;
   const { policy } = gate;
   const { authority } = head;
   const outbound = {
@@ -303,7 +184,7 @@ function depart({
   return withinHeadTime(headMs, exchange.signal, signal => context.upstream.send(request, signal));
 }
 
-const EXTENSIONS: ReadonlySet<string> = new Set(['sec-websocket-extensions']);
+const EXTENSIONS = new FieldNames(['sec-websocket-extensions']);
 
 /** What is searched must come back as it is: neither a content nor a message may be compressed. */
 function headersOf({ headers, redact }: Departing, dialogue: DialogueGuard | null): HeaderList {

@@ -5,7 +5,7 @@
  * apart to name the place.
  */
 import type { Authority } from '../core/authority.js';
-import type { HeaderList } from '../core/headers.js';
+import { type HeaderList, NO_HEADERS } from '../core/headers.js';
 import { hostText } from '../core/host.js';
 import { foreignIn } from './foreign.js';
 import { FORBIDDEN_FIELDS } from './place.js';
@@ -47,22 +47,24 @@ export function findLeaks(secrets: SandboxSecrets, scope: Scope, head: Head): Le
 function isClean(
   secrets: SandboxSecrets,
   { allowed }: Scope,
-  { authority, method, path, headers, dropped = [] }: Head,
+  { authority, method, path, headers, dropped = NO_HEADERS }: Head,
 ): boolean {
+  const { watch } = secrets;
   const masked = (text: string): string =>
     swapPlaceholders(text, placeholder => {
       const entry = secrets.byPlaceholder.get(placeholder);
       return entry !== undefined && allowed.has(entry.name) ? '' : null;
     });
-  let text = `${hostText(authority.host)}\0${method}\0${masked(path)}`;
+  const shown = [hostText(authority.host), method, masked(path)];
   for (const [name, value] of headers) {
-    const mayStand = mayHoldPlaceholder(value) && !FORBIDDEN_FIELDS.has(name.toLowerCase());
-    text += `\0${name}\0${mayStand ? masked(value) : value}`;
+    const mayStand = mayHoldPlaceholder(value) && !FORBIDDEN_FIELDS.has(name);
+    shown.push(name, mayStand ? masked(value) : value);
   }
-  for (const [name, value] of dropped) text += `\0${name}\0${value}`;
-  if (mayHoldPlaceholder(text)) return false;
+  for (const [name, value] of dropped) shown.push(name, value);
+  if (shown.some(mayHoldPlaceholder)) return false;
+  if (!shown.some(text => watch.mayHold(text))) return true;
   return (
-    secrets.watch.hits(wireBytes(text), ({ kind, secret }) => kind !== 'value' || !allowed.has(secret))
+    watch.hits(wireBytes(shown.join('\0')), ({ kind, secret }) => kind !== 'value' || !allowed.has(secret))
       .length === 0
   );
 }

@@ -92,6 +92,28 @@ export class Matcher {
     }
   }
 
+  /** False: no needle stands in `text`, whose characters are bytes. True: one may. Nothing is allocated. */
+  mayStandIn(text: string): boolean {
+    const window = this.shortest;
+    const { length } = text;
+    if (window === 0 || length < window) return false;
+    const shift = this.#shift;
+    let end = window - 1;
+    while (end < length) {
+      const jump = shift[charBlockAt(text, end)] as number;
+      if (jump > 0) {
+        end += jump;
+        continue;
+      }
+      const start = end - window + 1;
+      const block = charBlockAt(text, start + 1);
+      const head = window < 4 ? block : (block << 16) | charBlockAt(text, start + 3);
+      if (this.#isHead[hashOf(head)] === 1) return true;
+      end++;
+    }
+    return false;
+  }
+
   #visitAt(bytes: Uint8Array, start: number, head: number, visit: Visit): void {
     for (const number of this.#heads.get(head) ?? []) {
       const end = this.#endAt(bytes, start, number);
@@ -141,6 +163,13 @@ export class Matcher {
 /** 16 bits of a head (Knuth's multiplicative hash). */
 function hashOf(head: number): number {
   return Math.imul(head, 0x9e37_79b1) >>> 16;
+}
+
+/** The folded characters at `end - 1` and `end`, each below 256. */
+function charBlockAt(text: string, end: number): number {
+  return (
+    ((FOLD[text.charCodeAt(end - 1) & 0xff] as number) << 8) | (FOLD[text.charCodeAt(end) & 0xff] as number)
+  );
 }
 
 /** The folded bytes at `end - 1` and `end`. */

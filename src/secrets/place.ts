@@ -4,6 +4,7 @@
  * Pure. `header`, `header:NAME`, `basic`, `query`, `query:NAME`, `path`, `body`, `body:json:$.a.b`,
  * `body:form:FIELD`, `websocket`. The default is `header` and `basic`.
  */
+import { FieldNames } from '../core/headers.js';
 import { err, ok, type Result } from '../core/result.js';
 
 export type Place =
@@ -31,7 +32,7 @@ export const DEFAULT_PLACES: readonly Place[] = Object.freeze([
  * Fields that no value may enter: they decide where a message goes, how it is cut, or what the next hop does with it.
  * Lower case.
  */
-export const FORBIDDEN_FIELDS: ReadonlySet<string> = new Set([
+export const FORBIDDEN_FIELDS = new FieldNames([
   'host',
   'connection',
   'content-encoding',

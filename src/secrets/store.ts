@@ -5,8 +5,10 @@
  * Pure: no clock, no file, no randomness (the key and the run are given).
  */
 
+import type { Scheme } from '../core/authority.js';
 import type { Place } from './place.js';
 import { mintPlaceholder, type PlaceholderOwner } from './placeholder.js';
+import { NO_SCOPE, type Scope } from './scan.js';
 import { reveal, type Secret } from './secret.js';
 import type { SigningSpec } from './signing/spec.js';
 import { type Subject, Watch } from './watch.js';
@@ -66,7 +68,14 @@ export class SandboxSecrets {
   readonly foreignOwner: (placeholder: string) => PlaceholderOwner | null;
   /** Another sandbox has placeholders: what this one sends must be looked at for them. */
   readonly mayMeetForeign: () => boolean;
+  /** Some secret signs requests: each must be looked at for a signature. */
+  readonly mayMeetSigning: boolean;
   readonly #values = new Map<string, Watch>();
+  /** By the list that a verdict gives: the judge gives the same one again and again. */
+  readonly #scopes = {
+    http: new WeakMap<readonly string[], Scope>(),
+    https: new WeakMap<readonly string[], Scope>(),
+  };
   #all: Watch | null = null;
 
   constructor({ entries, retired, foreignOwner, mayMeetForeign }: Sources) {
@@ -75,6 +84,7 @@ export class SandboxSecrets {
     this.settled = retired.length === 0;
     this.foreignOwner = foreignOwner;
     this.mayMeetForeign = mayMeetForeign;
+    this.mayMeetSigning = [...entries.values()].some(({ sign }) => sign != null);
     this.watch = new Watch([
       ...[...entries.values()].flatMap(subjectsOf),
       ...retired.map(({ secret, text }): Subject => ({ secret, kind: 'retired', text })),
@@ -94,6 +104,24 @@ export class SandboxSecrets {
   get allValues(): Watch {
     this.#all ??= this.valuesOf([...this.entries.keys()]);
     return this.#all;
+  }
+
+  /** Which of the secrets that a verdict names may leave over `scheme`. The same list gives the same scope. */
+  scopeOf(inScope: readonly string[], scheme: Scheme): Scope {
+    if (inScope.length === 0) return NO_SCOPE;
+    const known = this.#scopes[scheme].get(inScope);
+    if (known !== undefined) return known;
+    const allowed = new Set<string>();
+    const plain = new Set<string>();
+    for (const name of inScope) {
+      const entry = this.entries.get(name);
+      if (entry === undefined) continue;
+      if (scheme === 'https' || entry.allowHttp) allowed.add(name);
+      else plain.add(name);
+    }
+    const scope = { allowed, plain };
+    this.#scopes[scheme].set(inScope, scope);
+    return scope;
   }
 
   /** Finds the values of these secrets, for redaction. */

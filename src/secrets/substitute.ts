@@ -54,7 +54,7 @@ export interface LeftPlaceholder {
 }
 
 export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substitution {
-  const scope = scopeOf(secrets, outbound);
+  const scope = secrets.scopeOf(outbound.inScope, outbound.authority.scheme);
   const leaks = findLeaks(secrets, scope, outbound);
   if (leaks.length > 0) return { ok: false, leaks };
   const pass = new Pass(secrets, scope);
@@ -77,18 +77,6 @@ export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substit
     left: pass.left,
     scope,
   };
-}
-
-function scopeOf({ entries }: SandboxSecrets, { authority, inScope }: Outbound): Scope {
-  const allowed = new Set<string>();
-  const plain = new Set<string>();
-  for (const name of inScope) {
-    const entry = entries.get(name);
-    if (entry === undefined) continue;
-    if (authority.scheme === 'https' || entry.allowHttp) allowed.add(name);
-    else plain.add(name);
-  }
-  return { allowed, plain };
 }
 
 function redactedOf(

@@ -4,9 +4,7 @@
  *
  * Pure. Text here is wire text, one character a byte.
  */
-import { PLACEHOLDER_PREFIX } from './placeholder.js';
-
-const PLACEHOLDERS = /GWPH_[0-9a-f]{32}/g;
+import { isPlaceholder, PLACEHOLDER_LENGTH, PLACEHOLDER_PREFIX } from './placeholder.js';
 
 export function mayHoldPlaceholder(text: string): boolean {
   return text.includes(PLACEHOLDER_PREFIX);
@@ -14,13 +12,33 @@ export function mayHoldPlaceholder(text: string): boolean {
 
 /** Everything in `text` that has the shape of a placeholder, in order, with repetitions. */
 export function placeholdersIn(text: string): readonly string[] {
-  return mayHoldPlaceholder(text) ? (text.match(PLACEHOLDERS) ?? []) : [];
+  const found: string[] = [];
+  swapPlaceholders(text, placeholder => {
+    found.push(placeholder);
+    return null;
+  });
+  return found;
 }
 
 /** `valueFor` gives what to write for a placeholder; null leaves it as it is. */
 export function swapPlaceholders(text: string, valueFor: (placeholder: string) => string | null): string {
-  if (!mayHoldPlaceholder(text)) return text;
-  return text.replace(PLACEHOLDERS, placeholder => valueFor(placeholder) ?? placeholder);
+  let swapped = '';
+  let from = 0;
+  for (let at = text.indexOf(PLACEHOLDER_PREFIX); at >= 0; at = text.indexOf(PLACEHOLDER_PREFIX, at)) {
+    const end = at + PLACEHOLDER_LENGTH;
+    const placeholder = text.slice(at, end);
+    if (!isPlaceholder(placeholder)) {
+      at += 1;
+      continue;
+    }
+    const value = valueFor(placeholder);
+    if (value !== null) {
+      swapped += text.slice(from, at) + value;
+      from = end;
+    }
+    at = end;
+  }
+  return from === 0 ? text : swapped + text.slice(from);
 }
 
 const BASIC = /^(basic +)([A-Za-z0-9+/]+)={0,2}$/i;

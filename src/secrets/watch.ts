@@ -26,6 +26,9 @@ interface Mark {
 /** How something was spelled, for the event. */
 export type Spelling = Coding | 'percent' | 'double-percent' | 'json' | 'html' | 'case' | 'compressed';
 
+/** What begins an escape, or is more than one byte in some encoding. A reference is `&` and a semicolon. */
+const UNPLAIN = /[%\\\r\n\x80-\uffff]/;
+
 const NO_HITS: readonly Hit[] = Object.freeze([]);
 
 export class Watch {
@@ -48,6 +51,16 @@ export class Watch {
   /** No shorter text can hold anything; bytes are at least as many as characters. */
   get shortest(): number {
     return Math.ceil(this.#matcher.shortest / 3);
+  }
+
+  /**
+   * False: nothing that is looked for stands in `text`, in whatever spelling. True: its bytes must be looked at. For
+   * text that is nearly always clean, and has characters of one byte.
+   */
+  mayHold(text: string): boolean {
+    if (this.empty || text.length < this.shortest) return false;
+    if (UNPLAIN.test(text) || (text.includes('&') && text.includes(';'))) return true;
+    return this.#matcher.mayStandIn(text);
   }
 
   /** Looks at a piece that more may follow. */

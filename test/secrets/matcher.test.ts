@@ -57,3 +57,23 @@ test('a matcher of nothing finds nothing', () => {
 test('a needle of one byte is a bug of the caller', () => {
   expect(() => new Matcher([Uint8Array.of(1)])).toThrow(RangeError);
 });
+
+test('mayStandIn never says no where find finds something', () => {
+  fc.assert(
+    fc.property(fc.array(text(2, 9), { maxLength: 12 }), text(0, 120), (needles, bytes) => {
+      let found = 0;
+      const matcher = new Matcher(needles);
+      matcher.find(bytes, () => found++);
+      const may = matcher.mayStandIn(Buffer.from(bytes).toString('latin1'));
+      expect(may || found === 0).toBe(true);
+    }),
+    SEED,
+  );
+});
+
+test('mayStandIn says no to text that shares nothing with the needles', () => {
+  const matcher = new Matcher([Buffer.from('GWPH_0123456789abcdef'), Buffer.from('sk-live-0123456789')]);
+  for (const text of ['', 'application/json', '/v1/models/list', 'Mozilla/5.0 (X11; Linux x86_64)']) {
+    expect(matcher.mayStandIn(text)).toBe(false);
+  }
+});

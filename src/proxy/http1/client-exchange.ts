@@ -8,6 +8,7 @@ import { errorCode, GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import { type Body, type ByteCount, NO_BODY } from '../exchange.js';
+import { offAbort, onAbort } from '../on-abort.js';
 import { type BodyFault, CloseDecoder, joined, LengthDecoder } from './body.js';
 import { ChunkedDecoder } from './chunked.js';
 import type { ClientLimits } from './client-options.js';
@@ -71,7 +72,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
       try {
         this.#signal.throwIfAborted();
         this.#send();
-        this.#signal.addEventListener('abort', this.#aborted);
+        onAbort(this.#signal, this.#aborted);
       } catch (error) {
         // Nothing was written: the connection is as good as before.
         this.#phase = 'ended';
@@ -259,7 +260,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
 
   #end(): void {
     this.#phase = 'ended';
-    this.#signal.removeEventListener('abort', this.#aborted);
+    offAbort(this.#signal, this.#aborted);
   }
 
   // What a ContentReader asks of its owner, and a ContentWriter of its sink.

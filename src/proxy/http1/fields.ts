@@ -4,7 +4,7 @@
  *
  * Pure. `name ":" OWS value OWS CRLF` and nothing else: no fold, no blank before the colon, no bare CR or LF.
  */
-import type { HeaderField } from '../../core/headers.js';
+import { FieldNames, type HeaderField } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import { isBlank, tokenEnd, valueEnd } from './syntax.js';
 
@@ -67,8 +67,7 @@ const SLOTS: ReadonlyMap<string, Slot> = new Map<string, Slot>([
 /** The others have a grammar that no secret fits, or are read by somebody who searches them. */
 const HOLDS_ANY_TEXT: ReadonlySet<Slot> = new Set<Slot>(['connection', 'upgrade', 'te']);
 
-/** One bit for each length that a name in `SLOTS` has: most names are told apart without lower-casing them. */
-const SLOT_LENGTHS = [...SLOTS.keys()].reduce((bits, name) => bits | (1 << name.length), 0);
+const SLOT_NAMES = new FieldNames(SLOTS.keys());
 
 /**
  * Reads the field lines of `text` from `at` to the empty line, which must be its end.
@@ -117,13 +116,12 @@ export function passage(name: string): 'write' | 'skip' | 'never' {
 }
 
 function slotOf(name: string): Slot | undefined {
-  return name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
+  return SLOT_NAMES.mayHave(name) ? SLOTS.get(name.toLowerCase()) : undefined;
 }
 
 /** False for a name that some recipients read as a framing field (`Transfer_Encoding`). */
 function file(name: string, value: string, { endToEnd, control, dropped }: FieldSection): boolean {
-  const slot =
-    name.length < 32 && (SLOT_LENGTHS >> name.length) & 1 ? SLOTS.get(name.toLowerCase()) : undefined;
+  const slot = slotOf(name);
   if (slot === undefined) {
     endToEnd.push([name, value]);
     return !readsAsFraming(name);

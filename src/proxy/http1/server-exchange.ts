@@ -123,7 +123,15 @@ export class ServerExchange implements Exchange, ByteCount {
     this.#send('HTTP/1.1 100 Continue\r\n\r\n');
   }
 
-  async respond(answer: Answer): Promise<void> {
+  respond(answer: Answer): Promise<void> {
+    try {
+      return this.#respond(answer);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #respond(answer: Answer): Promise<void> {
     this.#mustBeOpen();
     const { head, body } = answer;
     if (head.status < 200) throw new GatewayError('UPSTREAM_PROTOCOL', `${head.status} is no final answer`);
@@ -136,11 +144,10 @@ export class ServerExchange implements Exchange, ByteCount {
     if (body instanceof Uint8Array || headOnly) {
       const trailers = framing.kind === 'chunked' && !headOnly ? answer.trailers() : NO_HEADERS;
       if (!(body instanceof Uint8Array)) body.destroy();
-      await this.#sendWhole(text, body instanceof Uint8Array && !headOnly ? body : null, framing, trailers);
-    } else {
-      await this.#sendStream(text, answer, framing);
+      const whole = body instanceof Uint8Array && !headOnly ? body : null;
+      return this.#sendWhole(text, whole, framing, trailers, persists);
     }
-    this.#finish(persists);
+    return this.#sendStream(text, answer, framing, persists);
   }
 
   upgrade(headers: HeaderList): Duplex {
@@ -196,29 +203,30 @@ export class ServerExchange implements Exchange, ByteCount {
     );
   }
 
-  async #sendWhole(
+  #sendWhole(
     head: string,
     body: Uint8Array | null,
     framing: Framing,
     trailers: HeaderList,
+    persists: boolean,
   ): Promise<void> {
     if (body === null || body.length === 0) {
       const last =
         framing.kind === 'chunked' && body !== null ? emitLastChunk(trailers, 'UPSTREAM_PROTOCOL') : '';
-      return this.#flush(head + last);
+      return this.#flush(head + last, persists);
     }
     const before = framing.kind === 'chunked' ? `${head}${body.length.toString(16)}\r\n` : head;
     const after = framing.kind === 'chunked' ? `\r\n${emitLastChunk(trailers, 'UPSTREAM_PROTOCOL')}` : '';
-    if (body.length <= ONE_WRITE_BYTES) return this.#flush(joinedText(before, body, after));
+    if (body.length <= ONE_WRITE_BYTES) return this.#flush(joinedText(before, body, after), persists);
     this.#line.socket.cork();
     this.#send(before);
     this.#send(body);
-    const flushed = this.#flush(after);
+    const flushed = this.#flush(after, persists);
     this.#line.socket.uncork();
     return flushed;
   }
 
-  async #sendStream(head: string, answer: Answer, framing: Framing): Promise<void> {
+  async #sendStream(head: string, answer: Answer, framing: Framing, persists: boolean): Promise<void> {
     const { socket } = this.#line;
     // The head waits one turn for the first bytes of content, so that both leave in one packet.
     socket.cork();
@@ -231,6 +239,7 @@ export class ServerExchange implements Exchange, ByteCount {
       this.abort();
       throw error;
     }
+    this.#finish(persists);
   }
 
   #sink(): ContentSink {
@@ -255,12 +264,15 @@ export class ServerExchange implements Exchange, ByteCount {
     if (!this.#line.socket.write(bytes, 'latin1')) this.#line.stalled();
   }
 
-  #flush(bytes: string | Uint8Array): Promise<void> {
+  /** Writes the last bytes of the answer. Resolves when the kernel has them. */
+  #flush(bytes: string | Uint8Array, persists: boolean): Promise<void> {
     this.#sent += bytes.length;
     return new Promise((resolve, reject) => {
       const takesMore = this.#line.socket.write(bytes, 'latin1', error => {
-        if (!error) resolve();
-        else reject(new GatewayError('CLIENT_ABORTED', 'the sandbox went away', { cause: error }));
+        if (!error) {
+          this.#finish(persists);
+          resolve();
+        } else reject(new GatewayError('CLIENT_ABORTED', 'the sandbox went away', { cause: error }));
       });
       if (!takesMore) this.#line.stalled();
     });

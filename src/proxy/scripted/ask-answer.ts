@@ -40,8 +40,20 @@ export interface Asking {
   readonly verdict: Allow;
 }
 
-export async function askAnswer(answer: Answer, { script, head, verdict }: Asking): Promise<AskedAnswer> {
+export function askAnswer(
+  answer: Answer,
+  { script, head, verdict }: Asking,
+): AskedAnswer | Promise<AskedAnswer> {
   if (script === null || (script.onResponse === null && script.onMessage === null)) return passes(answer);
+  return askScript(answer, head, verdict, script);
+}
+
+async function askScript(
+  answer: Answer,
+  head: RequestHead,
+  verdict: Allow,
+  script: PolicyScript,
+): Promise<AskedAnswer> {
   const facts = factsOf(head);
   const bodyBytes = verdict.scriptBodyBytes ?? null;
   const asked = script.onResponse === null ? passes(answer) : await askHead(answer, facts, script, bodyBytes);
@@ -59,8 +71,10 @@ export async function askAnswer(answer: Answer, { script, head, verdict }: Askin
   return { kind: 'passes', answer: { ...asked.answer, body: gate }, denial: () => gate.denial };
 }
 
+const noDenial = (): null => null;
+
 function passes(answer: Answer): AskedAnswer {
-  return { kind: 'passes', answer, denial: () => null };
+  return { kind: 'passes', answer, denial: noDenial };
 }
 
 async function askHead(

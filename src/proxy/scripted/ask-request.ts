@@ -3,7 +3,7 @@
  * caller; what it cannot see, although the rule says that it must, does not pass.
  */
 
-import { type HeaderList, withoutHeaders } from '../../core/headers.js';
+import { FieldNames, type HeaderList, withoutHeaders } from '../../core/headers.js';
 import type { Denial, PolicyScript } from '../../policy/hooks.js';
 import type { Allow } from '../../policy/question.js';
 import type { Answer, Request, RequestHead } from '../exchange.js';
@@ -55,8 +55,8 @@ async function contentFor(
   return omitted === null ? content : { refusal: refusalOfContent(omitted, head.authority) };
 }
 
-const EXTENSIONS: ReadonlySet<string> = new Set(['sec-websocket-extensions']);
-const ACCEPT_ENCODING: ReadonlySet<string> = new Set(['accept-encoding']);
+const EXTENSIONS = new FieldNames(['sec-websocket-extensions']);
+const ACCEPT_ENCODING = new FieldNames(['accept-encoding']);
 
 /** The request whose answer a script can read: neither a WebSocket nor a content may come back compressed. */
 export function readableBack(request: Request, script: PolicyScript, { scriptBodyBytes }: Allow): Request {

@@ -111,6 +111,7 @@ export class Pool {
     this.#open.delete(entry);
     this.#idle.delete(entry);
     this.#withdraw(entry);
+    if (this.#available.get(entry.key)?.length === 0) this.#available.delete(entry.key);
   }
 
   /** Closes whatever belongs to `sandbox`, which has ended. */
@@ -156,8 +157,9 @@ export class Pool {
     const list = this.#available.get(entry.key);
     const at = list?.lastIndexOf(entry) ?? -1;
     if (list === undefined || at < 0) return;
-    list.splice(at, 1);
-    if (list.length === 0) this.#available.delete(entry.key);
+    // Most often the last one. An empty list stays for the request's end; it goes with the key's last connection.
+    if (at === list.length - 1) list.pop();
+    else list.splice(at, 1);
   }
 
   #discardOldest(): void {

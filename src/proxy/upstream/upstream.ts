@@ -100,6 +100,7 @@ class PooledUpstream implements Upstream {
   readonly #connecting: ConnectOptions;
   readonly #clock: Clock;
   readonly #pool: Pool;
+  readonly #keys = new Keys();
   /** Connections on their way, so that `close` can stop them. */
   readonly #openings = new Set<AbortController>();
   /** HTTP/2 connections on their way: many requests at once make one. */
@@ -116,21 +117,25 @@ class PooledUpstream implements Upstream {
   }
 
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
-    const { outbound } = request;
-    assert(
-      sameAuthority(request.authority, outbound.head.authority),
-      'the request is for the authority decided on',
-    );
-    const key = keyOf(request);
+    const { outbound, phases } = request;
+    const { authority } = outbound.head;
+    if (request.authority !== authority) {
+      assert(sameAuthority(request.authority, authority), 'the request is for the authority decided on');
+    }
+    const key = this.#keys.of(request);
     for (let attempt = 0; ; attempt++) {
       if (signal.aborted) throw aborted(signal);
       // A second attempt goes over a new connection, whose addresses are asked about again.
       const reused = attempt === 0 ? this.#pool.take(key, this.#clock.monotonic()) : null;
       const entry = reused ?? (await this.#open(request, key, signal));
       request.onDialled?.(entry.dialled);
+      const start = this.#clock.monotonic();
       try {
-        return await this.#exchange(entry, outbound, request.phases, signal);
+        const answer = await entry.connection.send(outbound, signal);
+        if (phases !== undefined) phases.firstByteMs = this.#clock.monotonic() - start;
+        return this.#answered(entry, answer);
       } catch (error) {
+        this.#release(entry);
         if (attempt > 0 || !mayRepeat(error, outbound, reused !== null)) throw error;
       }
     }
@@ -155,21 +160,7 @@ class PooledUpstream implements Upstream {
     this.#stopSweeping();
   }
 
-  async #exchange(
-    entry: Pooled,
-    outbound: OutboundRequest,
-    phases: PhaseTimes | undefined,
-    signal: AbortSignal,
-  ): Promise<UpstreamAnswer> {
-    let answer: ConnectionAnswer;
-    const start = this.#clock.monotonic();
-    try {
-      answer = await entry.connection.send(outbound, signal);
-      if (phases !== undefined) phases.firstByteMs = this.#clock.monotonic() - start;
-    } catch (error) {
-      this.#release(entry);
-      throw error;
-    }
+  #answered(entry: Pooled, answer: ConnectionAnswer): UpstreamAnswer {
     const { body, upgraded } = answer;
     if (upgraded) this.#pool.forget(entry);
     else if (body instanceof Readable) body.once('close', () => this.#release(entry));
@@ -257,10 +248,35 @@ class PooledUpstream implements Upstream {
   }
 }
 
-/** The sandbox stands last: it is the only part that is not of a known alphabet. */
-function keyOf(request: UpstreamRequest): string {
-  const { scheme, host, port } = request.authority;
-  return `${scheme} ${hostText(host)} ${port} ${wishOf(request)} ${request.generation} ${request.sandbox}`;
+/** Names who may share a connection, and remembers the last name: on a kept connection it is the next one's too. */
+class Keys {
+  #authority: Authority | null = null;
+  #sandbox: SandboxId = '';
+  #generation = 0;
+  #wish: ProtocolWish = 'http/1.1';
+  #key = '';
+
+  of(request: UpstreamRequest): string {
+    const { authority, sandbox, generation } = request;
+    const wish = wishOf(request);
+    const known = this.#authority;
+    if (
+      known === null ||
+      (authority !== known && !sameAuthority(authority, known)) ||
+      sandbox !== this.#sandbox ||
+      generation !== this.#generation ||
+      wish !== this.#wish
+    ) {
+      this.#authority = authority;
+      this.#sandbox = sandbox;
+      this.#generation = generation;
+      this.#wish = wish;
+      const { scheme, host, port } = authority;
+      // The sandbox stands last: it is the only part that is not of a known alphabet.
+      this.#key = `${scheme} ${hostText(host)} ${port} ${wish} ${generation} ${sandbox}`;
+    }
+    return this.#key;
+  }
 }
 
 function wishOf({ authority, outbound }: UpstreamRequest): ProtocolWish {

@@ -3,7 +3,13 @@
  *
  * Pure. Service and region are the policy's: a signature for another is refused, because the same key would open it.
  */
-import { firstHeader, type HeaderList, headerValues, withoutHeaders } from '../../core/headers.js';
+import {
+  FieldNames,
+  firstHeader,
+  type HeaderList,
+  headerValues,
+  withoutHeaders,
+} from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import { reveal } from '../secret.js';
 import type { Entry, SandboxSecrets } from '../store.js';
@@ -64,7 +70,7 @@ function signed(request: Signable, order: Order, key: Entry, id: Entry): Result<
   return value.ok ? ok(replaced(request.headers, 'authorization', value.value)) : err(FAULTS[value.error]);
 }
 
-const HOST: ReadonlySet<string> = new Set(['host']);
+const HOST = new FieldNames(['host']);
 const DAYS_DIFFER = 'x-amz-date and the date of the credential scope are not one day';
 
 /** The one `x-amz-date`, if it is of the day of the scope. */
