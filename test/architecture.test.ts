@@ -10,7 +10,7 @@ const SHELLS = new RegExp(
     'policy/load',
     'events/(file-sink|lines|log-file|read|rotate)',
     'events/spool/(bookmark|folder|keys|lock|patient|read|segment|spool|tail|trim|verify)',
-    'sinks/(credentials|delivery|listen|load|metrics-server|nats|open|open-syslog|server|syslog|webhook)',
+    'sinks/(credentials|delivery|listen|load|metrics-server|nats|open|open-syslog|post|server|syslog)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|task-time|thread|worker)',

@@ -69,7 +69,7 @@ export function encodeAscii(value: unknown): string {
 
 function encodeNetwork(network: NetworkEvent): string {
   const { layer, decision, port, status_code, blocked, block_reason, generation } = network;
-  const { timings, would_deny, location, annotations } = network;
+  const { timings, would_deny, location, traceparent, annotations } = network;
   return (
     `{"layer":"${layer}","decision":"${decision}"` +
     `,"flow":${quoteOrNull(network.flow)},"request":${quoteOrNull(network.request)}` +
@@ -84,6 +84,7 @@ function encodeNetwork(network: NetworkEvent): string {
     (timings === undefined ? '' : `,"timings":${encodeTimings(timings)}`) +
     (would_deny === undefined ? '' : `,"would_deny":${quote(would_deny)}`) +
     (location === undefined ? '' : `,"location":${quote(location, URL_LIMIT)}`) +
+    (traceparent === undefined ? '' : `,"traceparent":${quote(traceparent)}`) +
     (annotations === undefined ? '}' : `,"annotations":${quoteList(annotations)}}`)
   );
 }

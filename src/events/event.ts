@@ -96,6 +96,8 @@ export interface NetworkEvent {
   readonly would_deny?: string;
   /** Of an answer that redirects (3xx): where to, as the sandbox was told. */
   readonly location?: string;
+  /** `traceparent` of a request that had a valid one (W3C Trace Context): it goes on to the upstream as it came. */
+  readonly traceparent?: string;
   /** What a policy script wrote beside it. */
   readonly annotations?: readonly string[];
 }

@@ -145,6 +145,7 @@ const NETWORK_FIELDS = {
   timings: 'Timings',
   would_deny: 'string',
   location: 'string',
+  traceparent: 'string',
   annotations: 'list<string>',
 } as const;
 

@@ -42,7 +42,7 @@ function isClean({ sandbox }: EventBody, network: NetworkEvent, redact: RedactTe
   const text =
     `${sandbox}\0${flow}\0${request}\0${method}\0${url}\0${host}\0${block_reason ?? ''}\0${reason}\0${rule}` +
     `\0${destination}\0${protocol}\0${network.secrets.join('\0')}\0${network.would_deny ?? ''}` +
-    `\0${network.location ?? ''}\0${network.annotations?.join('\0') ?? ''}`;
+    `\0${network.location ?? ''}\0${network.traceparent ?? ''}\0${network.annotations?.join('\0') ?? ''}`;
   try {
     return redact(text) === text;
   } catch {
@@ -52,7 +52,7 @@ function isClean({ sandbox }: EventBody, network: NetworkEvent, redact: RedactTe
 }
 
 function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
-  const { block_reason, would_deny, location } = network;
+  const { block_reason, would_deny, location, traceparent } = network;
   return changed(network, {
     flow: orNull(network.flow, clean),
     request: orNull(network.request, clean),
@@ -67,6 +67,7 @@ function redactNetwork(network: NetworkEvent, clean: RedactText): NetworkEvent {
     secrets: redactList(network.secrets, clean),
     ...(would_deny !== undefined && { would_deny: clean(would_deny) }),
     ...(location !== undefined && { location: clean(location) }),
+    ...(traceparent !== undefined && { traceparent: clean(traceparent) }),
     ...(network.annotations && { annotations: redactList(network.annotations, clean) }),
   });
 }

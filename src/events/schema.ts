@@ -85,6 +85,7 @@ const network = z.strictObject({
   timings: timings.exactOptional().describe('of terminal events of a request; null: no such phase'),
   would_deny: z.string().exactOptional().describe('why it would have been refused; `mode: shadow` only'),
   location: z.string().exactOptional().describe('of an answer that redirects: where to'),
+  traceparent: z.string().exactOptional().describe('of a request that had a valid one'),
   annotations: z
     .array(z.string())
     .readonly()

@@ -3,6 +3,7 @@
  */
 import { type Endpoint, endpointText } from '../core/address.js';
 import { authorityText } from '../core/authority.js';
+import { firstHeader } from '../core/headers.js';
 import { hostText } from '../core/host.js';
 import type { EventType, NetworkEvent, Timings } from '../events/event.js';
 import type { Flow } from '../net/flow.js';
@@ -40,6 +41,9 @@ interface Said {
 }
 
 type Draft = { -readonly [K in keyof NetworkEvent]: NetworkEvent[K] };
+
+/** Version 00 (W3C Trace Context §3.2); what is anything else stays out of the evidence. */
+const TRACE_PARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 const VERSIONS = { '1.0': 'http/1.0', '1.1': 'http/1.1', '2': 'h2' } as const;
 
@@ -145,6 +149,10 @@ export class Trace implements PhaseTimes {
     const network = this.#event(said);
     if (timings !== undefined) network.timings = timings;
     if (said.hint !== null) network.block_reason = said.hint;
+    if (timings !== undefined) {
+      const parent = firstHeader(this.#exchange.request.head.headers, 'traceparent');
+      if (parent !== null && TRACE_PARENT.test(parent)) network.traceparent = parent;
+    }
     if (this.#location !== null && said.decision === 'allow') network.location = this.#location;
     if (this.#wouldDeny !== null && said.decision === 'allow') network.would_deny = this.#wouldDeny;
     this.#context.emit({ type, sandbox: this.#context.sandbox, network });

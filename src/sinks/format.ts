@@ -7,14 +7,10 @@ export type Format = 'json' | 'ocsf';
 
 export interface FormatFacts {
   readonly version: string;
-  readonly idOf: (event: Event) => string;
 }
 
 /** The line of an event, line feed included. */
-export function encoderOf(
-  format: Format | undefined,
-  { version, idOf }: FormatFacts,
-): (event: Event) => string {
+export function encoderOf(format: Format | undefined, { version }: FormatFacts): (event: Event) => string {
   if (format !== 'ocsf') return encodeEvent;
-  return event => encodeOcsf(event, { id: idOf(event), version });
+  return event => encodeOcsf(event, { id: event.id, version });
 }

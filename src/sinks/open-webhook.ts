@@ -7,25 +7,32 @@ import { Delivery, type Transport } from './delivery.js';
 import { deliverySettings } from './document.js';
 import { encoderOf } from './format.js';
 import type { Surroundings } from './open.js';
+import type { PosterOptions } from './post.js';
 import type { CredentialInput, SinkOf } from './schema.js';
 import { parseSize } from './values.js';
 import { createWebhook } from './webhook.js';
 
 export async function openWebhook(sink: SinkOf<'webhook'>, around: Surroundings): Promise<Sink> {
-  const { env, clock, idOf } = around;
-  const url = new URL(sink.url);
+  const { env, clock } = around;
   const secret = sink.secret_from === undefined ? null : await credential(sink.secret_from, env);
-  const headers = new Map<string, string>();
-  for (const [name, from] of Object.entries(sink.headers ?? {})) {
-    headers.set(name.toLowerCase(), await credential(from, env));
-  }
-  const secureContext =
-    url.protocol === 'https:'
-      ? { secureContext: await around.contextFor(sink.ca === undefined ? [] : [sink.ca]) }
-      : {};
   const encode = encoderOf(sink.format, around);
-  const transport = createWebhook({ url, encode, idOf, secret, headers, clock, ...secureContext });
+  const transport = createWebhook({ ...(await posterSettings(sink, around)), encode, secret, clock });
   return await deliver(sink, transport, around);
+}
+
+/** Where to post, with which headers, and whom to believe there. */
+export async function posterSettings(
+  { url: text, headers, ca }: Pick<SinkOf<'webhook'>, 'url' | 'headers' | 'ca'>,
+  { env, contextFor }: Surroundings,
+): Promise<PosterOptions> {
+  const url = new URL(text);
+  const values = new Map<string, string>();
+  for (const [name, from] of Object.entries(headers ?? {})) {
+    values.set(name.toLowerCase(), await credential(from, env));
+  }
+  const context =
+    url.protocol === 'https:' ? { secureContext: await contextFor(ca === undefined ? [] : [ca]) } : {};
+  return { url, headers: values, ...context };
 }
 
 type DeliverySink = Parameters<typeof deliverySettings>[0] & Pick<SinkOf<'webhook'>, 'dead_letter'>;

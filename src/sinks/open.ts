@@ -7,7 +7,6 @@
 import type { SecureContext } from 'node:tls';
 import { type Clock, systemClock } from '../core/clock.js';
 import { errorCode, GatewayError } from '../core/errors.js';
-import type { Event } from '../events/event.js';
 import type { Sink } from '../events/feeder.js';
 import { configInvalid, type Problem } from '../policy/problem.js';
 import type { Variables } from './credentials.js';
@@ -37,8 +36,6 @@ export interface Surroundings {
   readonly version: string;
   readonly clock: Clock;
   readonly onTrouble: (error: GatewayError) => void;
-  /** The same event has the same identity wherever and however often it arrives. */
-  readonly idOf: (event: Event) => string;
 }
 
 type Opener<T extends SinkInput['type']> = (sink: SinkOf<T>, around: Surroundings) => Promise<Sink>;
@@ -47,6 +44,7 @@ type Opener<T extends SinkInput['type']> = (sink: SinkOf<T>, around: Surrounding
 const OPENERS: { readonly [T in SinkInput['type']]: () => Promise<Opener<T>> } = {
   file: async () => (await import('./open-files.js')).openFile,
   stdout: async () => (await import('./open-files.js')).openStdout,
+  otlp: async () => (await import('./open-otlp.js')).openOtlp,
   server: async () => (await import('./open-server.js')).openServer,
   nats: async () => (await import('./open-nats.js')).openNats,
   syslog: async () => (await import('./open-syslog.js')).openSyslog,
@@ -77,10 +75,9 @@ export async function openSinks(document: SinksDocument, options: OpenOptions): 
 async function openAll(document: SinksDocument, options: OpenOptions): Promise<readonly Sink[]> {
   const { source = '', env = process.env, clock = systemClock, onTrouble = () => undefined } = options;
   const { contextFor, version } = options;
-  const idOf = (event: Event): string => event.id;
   const opened = await Promise.allSettled(
     document.sinks.map(async (sink, i) =>
-      openOne(sink, { name: nameOf(sink, i), env, contextFor, version, clock, onTrouble, idOf }),
+      openOne(sink, { name: nameOf(sink, i), env, contextFor, version, clock, onTrouble }),
     ),
   );
   const problems = opened.flatMap((one, i) => (one.status === 'rejected' ? [problemOf(one.reason, i)] : []));

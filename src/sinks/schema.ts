@@ -166,6 +166,21 @@ const serverSink = z
     }
   });
 
+const otlpSink = z.strictObject({
+  type: z.literal('otlp'),
+  ...deliverer,
+  ...tls,
+  format: format.describe('of the body of a log record'),
+  url: url(['https', 'http'], 'of the collector, as https://otel.example.com:4318; http only to this host'),
+  headers,
+  signals: z
+    .array(z.enum(['logs', 'traces']))
+    .min(1)
+    .optional()
+    .describe('default: both'),
+  service_name: z.string().min(1).max(255).optional().describe('default: sallyport'),
+});
+
 const syslogSink = z.strictObject({
   type: z.literal('syslog'),
   ...deliverer,
@@ -240,7 +255,15 @@ const metrics = z
 export const sinksSchema = z.strictObject({
   sinks: z
     .array(
-      z.discriminatedUnion('type', [fileSink, stdoutSink, webhookSink, serverSink, natsSink, syslogSink]),
+      z.discriminatedUnion('type', [
+        fileSink,
+        stdoutSink,
+        webhookSink,
+        serverSink,
+        natsSink,
+        syslogSink,
+        otlpSink,
+      ]),
     )
     .max(64)
     .optional(),

@@ -17,6 +17,9 @@ export function sinkOfUrl(text: string): Result<object, string> {
       return ok({ type: 'file', path: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') });
     case 'unix':
       return ok({ type: 'server', listen: text });
+    case 'otlp+https':
+    case 'otlp+http':
+      return ok({ type: 'otlp', url: text.slice('otlp+'.length) });
     case 'syslog':
       return ok({ type: 'syslog', url: text });
     case 'nats':
@@ -34,4 +37,4 @@ function natsOf(text: string): object {
 }
 
 const FORMS =
-  'https://…, tls://HOST:PORT/SUBJECT or nats://… (NATS), syslog://HOST[:PORT], file:PATH and unix:PATH';
+  'https://…, tls://HOST:PORT/SUBJECT or nats://… (NATS), syslog://HOST[:PORT], otlp+https://…, file:PATH and unix:PATH';

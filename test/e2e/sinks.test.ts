@@ -214,3 +214,35 @@ test('--metrics is scraped while a sandbox works, and tells what its events tell
   expect(text).toMatch(/sallyport_request_phase_seconds_count\{phase="total"\} 1/);
   expect(existsSync(socket)).toBe(false);
 });
+
+test('a trace that the sandbox began goes on through the gateway, to the upstream and into the collector', async () => {
+  const seen: unknown[] = [];
+  await stage.https('trace.test', (request, response) => {
+    seen.push(request.headers.traceparent);
+    response.end('ok');
+  });
+  const port = hook.split(':')[2]?.split('/')[0];
+  const parent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const { events } = await stage.sh(
+    `curl -s -H 'traceparent: ${parent}' https://trace.test/; curl -s -H 'traceparent: 00-x' https://trace.test/`,
+    { flags: ['--event-sink', `otlp+http://127.0.0.1:${port}`] },
+  );
+  expect(seen).toEqual([parent, '00-x']);
+  const done = events.filter(({ type }) => type === 'request.done');
+  expect(done.map(({ network }) => network?.traceparent)).toEqual([parent, undefined]);
+  const spans = received
+    .map(({ body }) => JSON.parse(body))
+    .flatMap(({ resourceSpans = [] }) => resourceSpans)
+    .flatMap(({ scopeSpans }) => scopeSpans)
+    .flatMap(({ spans: some }) => some);
+  expect(spans).toContainEqual(
+    expect.objectContaining({
+      name: 'GET',
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      parentSpanId: '00f067aa0ba902b7',
+    }),
+  );
+  expect(new Set(spans.map(({ name }) => name))).toEqual(
+    new Set(['GET', 'connect', 'tls', 'wait', 'receive']),
+  );
+});

@@ -146,6 +146,7 @@ test.each([
   ['nats://127.0.0.1:4222/a.b', { type: 'nats', url: 'nats://127.0.0.1:4222', subject: 'a.b' }],
   ['tls://nats.test', { type: 'nats', url: 'tls://nats.test' }],
   ['syslog://log.test:6514', { type: 'syslog', url: 'syslog://log.test:6514' }],
+  ['otlp+http://127.0.0.1:4318', { type: 'otlp', url: 'http://127.0.0.1:4318' }],
   ['file:e.jsonl', { type: 'file', path: 'e.jsonl' }],
 ])('--event-sink %s stands for an entry of the file', (text, want) => {
   const entry = sinkOfUrl(text);

@@ -53,7 +53,6 @@ function webhook(url: string, options: Partial<WebhookOptions> = {}) {
   return createWebhook({
     url: new URL(url),
     encode: encodeEvent,
-    idOf: event => event.id,
     secret: 'the-key',
     clock,
     ...options,
