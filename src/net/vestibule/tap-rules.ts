@@ -130,10 +130,10 @@ ${EVIDENCE}  chain entered {
     ct state { established, related } accept
     ct state invalid drop
     ip daddr ${own} udp dport ${DHCP_SERVER_PORT} accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     fib daddr type { broadcast, multicast } drop
     tcp dport @ports accept
     udp dport 53 accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     icmpv6 type ${LINK_CHATTER} drop
     meta nfproto ipv4 meta l4proto ${PORTED} update @ported4 { meta l4proto . ip daddr . th dport }
     meta nfproto ipv6 meta l4proto ${PORTED} update @ported6 { meta l4proto . ip6 daddr . th dport }

@@ -1,7 +1,7 @@
 import { parseTapRefusals } from '../../../src/net/vestibule/refusals.js';
 import { linkLocalOf, TAP_LEASE } from '../../../src/net/vestibule/tap-rules.js';
 import { endsTo, type FrameBench, handshake, openBench } from '../../support/corpus/frame-cases.js';
-import { icmp, tcp, udp } from '../../support/frames/build.js';
+import { icmp, tcp, udp, words } from '../../support/frames/build.js';
 
 /** The gate of a machine without a machine: frames are written to the TAP as a VMM would write them. */
 let bench: FrameBench;
@@ -25,6 +25,17 @@ test('a connection from the leased address is accepted, with the target that it 
 test('the same over IPv6', async () => {
   const ends = endsTo(bench.lease, '2606:4700::1');
   expect(await kinds(tcp(ends, SYN))).toEqual(['syn-ack']);
+});
+
+test('the gate tells its own MAC in both families, and nobody else’s', async () => {
+  const { lease } = bench;
+  const solicit = (target: string) => {
+    const ends = { ...endsTo(lease, 'ff02::1:ff00:1'), targetMac: '33:33:ff:00:00:01' };
+    const option = Buffer.from(`0101${lease.guestMac.replaceAll(':', '')}`, 'hex');
+    return icmp(ends, 135, 0, Buffer.concat([Buffer.alloc(4), words(target), option]));
+  };
+  expect(await kinds(solicit(lease.gateIpv6))).toEqual(['neighbour-advert']);
+  expect(await kinds(solicit('fd53:616c:6c79::7'))).toEqual([]);
 });
 
 test('a port that no rule names is refused at once, and a datagram that is no question too', async () => {
