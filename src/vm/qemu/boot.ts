@@ -79,9 +79,9 @@ function refusal(signal: AbortSignal): Promise<never> {
   });
 }
 
-function lineOf({ config, guest: _guest, lower, accel, disks, cell, tap }: BootSpec): CommandLine {
+function lineOf({ config, lower, accel, disks, cell, tap }: BootSpec): CommandLine {
   const lease = tap === null ? null : leaseFor(tap.lease, config.mtu);
-  const modules = [...(tap === null ? [] : ['net'])];
+  const modules = tap === null ? [] : ['net'];
   return {
     accel,
     arch: process.arch === 'arm64' ? 'arm64' : 'x64',

@@ -44,6 +44,9 @@ export interface QemuParts {
 /** How long a machine that was asked to switch itself off may take after the grace is over. */
 const SWITCH_OFF_MS = 3_000;
 
+/** What a kernel writes of its end, its stack among it. */
+const LINES_OF_PANIC = 80;
+
 interface Running {
   readonly vmm: Vmm;
   readonly agent: Agent;
@@ -114,7 +117,7 @@ export class QemuMachine implements Machine {
   #end(said: string): MachineExit {
     this.#running = null;
     if (this.#stopping) return { reason: 'stopped', message: '' };
-    const last = this.#vmm?.screen.tail(4) ?? '';
+    const last = this.#vmm?.screen.tail(LINES_OF_PANIC) ?? '';
     const panic = /Kernel panic[^\n]*/.exec(last)?.[0];
     return { reason: 'ended', message: panic ?? (said || 'the machine switched itself off') };
   }

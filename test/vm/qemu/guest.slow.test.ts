@@ -7,7 +7,8 @@ import { Agent } from '../../../src/vm/qemu/agent/agent.js';
 import { netKernelArg } from '../../../src/vm/qemu/command-line.js';
 import { ensureDefaultImage, ensureGuestFiles } from '../../../src/vm/qemu/guest-files.js';
 import { AGENT_FD, MONITOR_FD, startVmm, TAP_FD, type Vmm } from '../../../src/vm/qemu/vmm.js';
-import { type FrameBench, openBench } from '../../support/corpus/frame-cases.js';
+import { endsTo, type FrameBench, openBench } from '../../support/corpus/frame-cases.js';
+import { ethernet, icmp, tcp, udp } from '../../support/frames/build.js';
 import { guestHome, openExec, ran } from './stage.js';
 
 /** One guest, without a gateway: QEMU in its cell, the TAP, the agent. */
@@ -172,6 +173,61 @@ test('the machine knows the way to the gate only, and the gate resets what it re
   const { stdout } = await ran(sh('curl -s --max-time 5 http://93.184.216.34/; echo $?; ip route | wc -l'));
   expect(stdout).toMatch(/^(52|55|56)\n2\n$/);
   expect(bench.flows.at(-1)).toBe('198.19.255.254 93.184.216.34 80');
+});
+
+/** Root in the guest, with the agent's own interpreter, on a raw socket. */
+const SEND = `socket(my $raw, 17, 3, 0) or die "no socket: $!";
+my $to = pack('S n i S C C a8', 17, 3, 2, 0, 0, 6, '');
+send($raw, pack('H*', $_), 0, $to) or print "refused $!\\n" for @ARGV; print "sent\\n"`;
+
+test('no raw frame of root in the guest reaches anything under another name', async () => {
+  const { lease, flows } = bench;
+  const four = endsTo(lease, '93.184.216.34');
+  const syn = { sourcePort: 40_100, targetPort: 80, flags: 0x02 };
+  const frames = [
+    tcp({ ...four, sourceMac: '02:00:00:00:00:99' }, syn),
+    tcp({ ...four, source: '10.0.0.1' }, syn),
+    tcp({ ...endsTo(lease, '2606:4700::1'), source: 'fd53:616c:6c79::9' }, syn),
+    udp(four, 4_000, 443, Buffer.from('quic')),
+    icmp(
+      { ...endsTo(lease, 'ff02::1'), targetMac: '33:33:00:00:00:01', source: 'fe80::53:61ff:fe6c:6c02' },
+      134,
+      0,
+      Buffer.alloc(12),
+    ),
+    icmp(four, 5, 1, Buffer.alloc(32)),
+    ethernet(
+      lease.guestMac,
+      lease.gateMac,
+      0x8100,
+      Buffer.concat([Buffer.of(0, 5, 8, 0), tcp(four, syn).subarray(14)]),
+    ),
+  ];
+  const before = flows.length;
+  const { stdout } = await ran(
+    openExec(agent, [
+      'chroot',
+      '/proc/1/root',
+      '/usr/bin/perl',
+      '-e',
+      SEND,
+      ...frames.map(frame => frame.toString('hex')),
+    ]),
+  );
+  expect(stdout).toBe('sent\n');
+  await delay(200);
+  expect(flows.length).toBe(before);
+  const told = (await bench.door.refusals()).map(
+    ({ protocol, address, port }) => `${protocol} ${address} ${port}`,
+  );
+  expect(told).toEqual(
+    expect.arrayContaining([
+      'forged 10.0.0.1 0',
+      'forged fd53:616c:6c79::9 0',
+      'udp 93.184.216.34 443',
+      'malformed  0',
+    ]),
+  );
 });
 
 test('DHCP gives the guest the one address that it may have', async () => {

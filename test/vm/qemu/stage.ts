@@ -11,22 +11,27 @@ import { createQemuBackend, type QemuOptions } from '../../../src/vm/qemu/index.
 
 /** Of this user's tests; it stays, because a kernel is a download. */
 export function guestHome(): string {
-  const own = join(tmpdir(), `sallyport-test-guest-${process.getuid?.() ?? 0}`);
-  const folder = process.env.SALLYPORT_TEST_GUEST ?? own;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return folder;
+  const name = `test-guest-${process.getuid?.() ?? 0}`;
+  const inCheckout = join(process.cwd(), '.cache', name);
+  try {
+    mkdirSync(inCheckout, { recursive: true, mode: 0o700 });
+    return inCheckout;
+  } catch {
+    // Somebody else's checkout.
+    const folder = join(tmpdir(), `sallyport-${name}`);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  }
 }
 
 const folders: string[] = [];
 
-/** Emulated, whatever this machine has: tests are to be equal everywhere. */
-export async function createMachine(
-  overrides: Partial<VMConfig> & { readonly door?: MachineDoor | null } = {},
-  options: QemuOptions = {},
-): Promise<Machine> {
+type Overrides = Partial<VMConfig> & { readonly door?: MachineDoor | null };
+
+export function configOf(overrides: Overrides = {}): VMConfig {
   const stateDir = mkdtempSync(join(tmpdir(), 'sallyport-vm-'));
   folders.push(stateDir);
-  return await createQemuBackend({ accel: 'tcg', ...options }).create({
+  return {
     id: 'test',
     stateDir,
     homeDir: guestHome(),
@@ -44,7 +49,12 @@ export async function createMachine(
     portForwards: [],
     hide: [],
     ...overrides,
-  });
+  };
+}
+
+/** Emulated, whatever this machine has: tests are to be equal everywhere. */
+export async function createMachine(overrides: Overrides = {}, options: QemuOptions = {}): Promise<Machine> {
+  return await createQemuBackend({ accel: 'tcg', ...options }).create(configOf(overrides));
 }
 
 export function removeFolders(): void {
