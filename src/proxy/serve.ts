@@ -66,7 +66,8 @@ interface Relay {
 async function relay(relay: Relay): Promise<void> {
   const { exchange, trace, gate, departure } = relay;
   const { head, verdict, substitution, guarded, capture } = departure;
-  trace.note({ ...ruledBy(verdict), secrets: substitution.used });
+  trace.note(ruledBy(verdict));
+  trace.note({ secrets: substitution.used });
   for (const { secret, place } of substitution.left) trace.left(secret, place);
   let answer: UpstreamAnswer;
   try {

@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises';
  * `signal` fires. Both must have been made with `allowHalfOpen`.
  */
 export async function splice(sandbox: Duplex, upstream: Duplex, signal: AbortSignal): Promise<void> {
+  for (const end of [sandbox, upstream]) end.setMaxListeners(Math.max(end.getMaxListeners(), LISTENERS));
   try {
     await Promise.all([pipeline(sandbox, upstream, { signal }), pipeline(upstream, sandbox, { signal })]);
   } catch (error) {
@@ -18,3 +19,6 @@ export async function splice(sandbox: Duplex, upstream: Duplex, signal: AbortSig
     throw error;
   }
 }
+
+/** Two pipelines listen on each end, several times each, beside whoever had it before: Node takes eleven for a leak. */
+const LISTENERS = 32;
