@@ -193,6 +193,33 @@ test('what suggest prints is accepted by check, refuses nothing of the record, a
   });
 });
 
+test('a spool is read as a log is, whole and from any event on', async () => {
+  const spool = `${stage.place.dir}/spool`;
+  const curl = `curl -sS https://${NAME}/items/5 https://${NAME}/items/6; curl -s https://evil.example.test/; true`;
+  for (let i = 0; i < 2; i++) await stage.sh(curl, { flags: ['--spool', spool, '--quiet'], events: false });
+  const all = (await events('tail', '--json', spool)).stdout
+    .trimEnd()
+    .split('\n')
+    .map(text => JSON.parse(text) as Event);
+  expect(all.filter(({ type }) => type === 'request.done')).toHaveLength(4);
+  expect(all.filter(({ type }) => type === 'gateway.closed')).toHaveLength(2);
+  const [, , third] = all;
+  const after = await events('tail', '--json', '--from', third?.id ?? '', spool);
+  expect(after.stdout.trimEnd().split('\n')).toHaveLength(all.length - 3);
+  expect((await events('tail', '--denied', spool)).stdout).toMatch(/dns\.refused/);
+  expect((await events('stats', spool)).stdout).toMatch(/^no-rule +[24]$/m);
+  const policy = `${stage.place.dir}/of-spool.yaml`;
+  expect(await events('suggest', '-o', policy, spool)).toMatchObject({ code: 0, stderr: '' });
+  expect(readFileSync(policy, 'utf8')).toContain('paths: ["/items/*"]');
+  expect(await events('replay', '--policy', policy, '--fail-on', 'newly-denied', spool)).toMatchObject({
+    code: 0,
+    stderr: '',
+  });
+  expect(
+    await events('replay', '--deny', NAME, '--allow', NAME, '--fail-on', 'newly-denied', spool),
+  ).toMatchObject({ code: 1 });
+});
+
 test('replay fails for what --fail-on names', async () => {
   const open = stage.place.file(
     'open.yaml',

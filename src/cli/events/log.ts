@@ -3,12 +3,15 @@
  * interrupt (shell: signals).
  */
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { errorCode, GatewayError } from '../../core/errors.js';
 import type { Event } from '../../events/event.js';
 import { readLines } from '../../events/lines.js';
 import { parseEvent } from '../../events/parse.js';
 import { type BadLine, type ReadOptions, readEventBatches } from '../../events/read.js';
 import { type Recorded, recordedInLine, recordedOf } from '../../events/report/recorded.js';
+import { listSegments, readManifest } from '../../events/spool/folder.js';
+import { parseSpoolLine } from '../../events/spool/format.js';
 import { EXIT_OK, EXIT_USAGE, type Io } from '../io.js';
 
 /** The report is made, of a log some of whose lines hold no event. */
@@ -36,26 +39,34 @@ export async function readLog(path: string, options: LogOptions, io: Io, take: T
 /** The same, of what `replay` and `suggest` ask about, and faster: most lines need no object of their own. */
 export async function readFacts(path: string, io: Io, take: Take<Recorded>): Promise<number> {
   return await guarded(path, io, async read => {
-    if (await isFolder(path)) {
-      for await (const batch of readEventBatches(path, read)) await take(batch.flatMap(fact));
-      return;
-    }
-    for await (const { lines, firstLine } of readLines(path, read)) {
-      const facts: Recorded[] = [];
-      for (let i = 0; i < lines.length; i++) {
-        const line = lines[i] ?? '';
-        const quick = recordedInLine(line);
-        if (quick !== undefined) {
-          if (quick !== null) facts.push(quick);
-          continue;
-        }
-        const parsed = parseEvent(line);
-        if (parsed.ok) facts.push(...fact(parsed.value));
-        else read.onBadLine({ file: path, line: firstLine + i, reason: parsed.error });
+    const folder = await isFolder(path);
+    // What is no spool of ours says so.
+    if (folder) await readManifest(path);
+    const files = folder ? (await listSegments(path)).map(({ file }) => join(path, file)) : [path];
+    for (const file of files) {
+      for await (const { lines, firstLine } of readLines(file, read)) {
+        await take(lines.flatMap((line, i) => factsIn(line, folder, { file, line: firstLine + i }, read)));
       }
-      await take(facts);
     }
   });
+}
+
+function factsIn(
+  line: string,
+  ofSpool: boolean,
+  place: Omit<BadLine, 'reason'>,
+  { onBadLine }: Reading,
+): readonly Recorded[] {
+  const spooled = ofSpool ? parseSpoolLine(line) : null;
+  // Heads and checkpoints of a spool are not events.
+  if (spooled !== null && spooled.kind !== 'record') return [];
+  const text = spooled?.event ?? line;
+  const quick = recordedInLine(text);
+  if (quick !== null) return [quick];
+  const parsed = parseEvent(text);
+  if (parsed.ok) return fact(parsed.value);
+  onBadLine({ ...place, reason: parsed.error });
+  return [];
 }
 
 function fact(event: Event): readonly Recorded[] {

@@ -63,7 +63,7 @@ class PolicyReplay implements Replay {
   readonly #policy: Policy;
   readonly #layers: readonly PolicyDocument[];
   readonly #used = new Set<string>();
-  readonly #authorities = new Map<string, Authority | null>();
+  readonly #origins = new Map<string, Origin | null>();
   readonly #endpoints = new Map<string, Endpoint | null>();
   readonly newlyAllowed = new Changes();
   readonly newlyDenied = new Changes();
@@ -82,7 +82,7 @@ class PolicyReplay implements Replay {
     if (question === null) return;
     this.asked += 1;
     const verdict = this.#answer(question, recorded);
-    if (question.ask === 'request') this.#noteSecrets(question.authority, recorded, verdict);
+    if (question.ask === 'request') this.#noteSecrets(recorded, verdict);
     if (verdict.allow === was.allowed || was.by === 'others') return;
     const text = subjectOf(question);
     if (!verdict.allow) this.newlyDenied.note(text, verdict.reason, verdict.rule);
@@ -133,10 +133,10 @@ class PolicyReplay implements Replay {
     return blockPrivateIps && !allowMetadata && !addHosts.has(host.name) && !this.#layers.some(lifts);
   }
 
-  #noteSecrets(authority: Authority, { secrets, type }: Recorded, verdict: Verdict): void {
+  #noteSecrets({ secrets, type, url }: Recorded, verdict: Verdict): void {
     const possible = verdict.allow ? verdict.secrets : [];
     if (secrets.length === 0 && possible.length === 0) return;
-    const where = `${authority.scheme}://${authorityText(authority)}`;
+    const where = this.#originOf(url)?.text ?? '';
     // What a leak names went nowhere.
     if (type !== 'request.refused') this.reach.carried(secrets, where);
     this.reach.possible(possible, where);
@@ -155,20 +155,43 @@ class PolicyReplay implements Replay {
   }
 
   #requestOf(method: string, url: string): Question | null {
-    const scheme = url.indexOf('://');
-    const slash = scheme < 0 ? -1 : url.indexOf('/', scheme + 3);
-    const origin = slash < 0 ? url : url.slice(0, slash);
-    const authority = remembered(this.#authorities, origin, text => {
-      const parsed = parseUrl(text);
-      return parsed.ok ? parsed.value.authority : null;
-    });
-    if (authority === null) return null;
-    return { ask: 'request', authority, method, path: slash < 0 ? '/' : url.slice(slash) };
+    const origin = this.#originOf(url);
+    if (origin === null) return null;
+    const slash = pathStart(url);
+    return {
+      ask: 'request',
+      authority: origin.authority,
+      method,
+      path: slash < 0 ? '/' : url.slice(slash),
+    };
+  }
+
+  #originOf(url: string): Origin | null {
+    const slash = pathStart(url);
+    return remembered(this.#origins, slash < 0 ? url : url.slice(0, slash), parseOrigin);
   }
 
   #endpointOf(destination: string): Endpoint | null {
     return remembered(this.#endpoints, destination, parseEndpoint);
   }
+}
+
+/** An authority, and how it is told. */
+interface Origin {
+  readonly authority: Authority;
+  readonly text: string;
+}
+
+function parseOrigin(text: string): Origin | null {
+  const parsed = parseUrl(text);
+  if (!parsed.ok) return null;
+  const { authority } = parsed.value;
+  return { authority, text: `${authority.scheme}://${authorityText(authority)}` };
+}
+
+function pathStart(url: string): number {
+  const scheme = url.indexOf('://');
+  return scheme < 0 ? -1 : url.indexOf('/', scheme + 3);
 }
 
 const UNSPECIFIED = ok(addressFromBytes(new Uint8Array(4)));
