@@ -114,6 +114,7 @@ class Bus implements EventBus {
     this.#feeders = new Set(this.#store === null ? live : [this.#store.feeder, ...live]);
     this.#stored = sinks.filter(({ whenFull }) => whenFull === 'spool').map(sink => this.#feedStored(sink));
     this.#lasting = [...this.#feeders, ...this.#stored];
+    if (store !== undefined) for (const sink of sinks) sink.useStore?.(store);
     store?.tellTo(body => this.#record(body));
   }
 

@@ -6,6 +6,7 @@
 import type { Endpoint } from '../core/address.js';
 import type { Event } from './event.js';
 import { EventQueue, type Loss, type QueueLimits } from './queue.js';
+import type { EventStore } from './store.js';
 
 /** What a sink that delivers in its own time tells of what it took. */
 export interface SinkKeeper {
@@ -34,6 +35,8 @@ export interface Sink {
   write(events: readonly Event[]): Promise<void> | void;
   /** Called once, before the first `write`. Whoever keeps it has settled an event when it says so, not by `write`. */
   attach?(keeper: SinkKeeper): void;
+  /** Called once, where the gateway keeps its events: a sink may read there what it does not hold itself. */
+  useStore?(store: EventStore): void;
   /** Nobody waits any longer: a write that is pending ends soon, and so does any that still comes. */
   giveUp?(): void;
   /**

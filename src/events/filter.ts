@@ -1,7 +1,7 @@
 /**
  * Which events a reader wants: an expression of CEL, the Common Expression Language (https://cel.dev), compiled once.
  *
- * Pure. `event`, `network`, `exec`, `file` and `gateway` have the fields of the event log; what an event lacks is empty, so
+ * Pure. `event`, `network`, `exec`, `file`, `body` and `gateway` have the fields of the event log; what an event lacks is empty, so
  * that no expression fails on one. A refusal passes whatever the expression says, unless it speaks of `denied`.
  */
 import {
@@ -74,6 +74,7 @@ function passes(program: Program, event: Event, denied: boolean): boolean {
         network: new NetworkView(event),
         exec: new ExecView(event),
         file: new FileView(event),
+        body: new BodyView(event),
         gateway: new GatewayView(event),
         denied,
       }) === true
@@ -231,6 +232,28 @@ class FileView {
   }
 }
 
+class BodyView {
+  readonly flow: string;
+  readonly request: string;
+  readonly side: string;
+  readonly mime_type: string;
+  readonly size: bigint;
+  readonly encoding: string;
+  readonly text: string;
+  readonly truncated: boolean;
+
+  constructor({ body }: Event) {
+    this.flow = body?.flow ?? '';
+    this.request = body?.request ?? '';
+    this.side = body?.side ?? '';
+    this.mime_type = body?.mime_type ?? '';
+    this.size = BigInt(body?.size ?? 0);
+    this.encoding = body?.encoding ?? '';
+    this.text = body?.text ?? '';
+    this.truncated = body?.truncated ?? false;
+  }
+}
+
 class GatewayView {
   readonly message: string;
   readonly detail: readonly string[];
@@ -265,11 +288,25 @@ const ENVIRONMENT = new Environment({ limits: LIMITS })
     ctor: FileView,
     fields: { op: 'string', path: 'string', size: 'int', mode: 'int' },
   })
+  .registerType('Body', {
+    ctor: BodyView,
+    fields: {
+      flow: 'string',
+      request: 'string',
+      side: 'string',
+      mime_type: 'string',
+      size: 'int',
+      encoding: 'string',
+      text: 'string',
+      truncated: 'bool',
+    },
+  })
   .registerType('Gateway', { ctor: GatewayView, fields: { message: 'string', detail: 'list<string>' } })
   .registerVariable('event', 'Event')
   .registerVariable('network', 'Network')
   .registerVariable('exec', 'Exec')
   .registerVariable('file', 'File')
+  .registerVariable('body', 'Body')
   .registerVariable('gateway', 'Gateway')
   .registerVariable('denied', 'bool');
 

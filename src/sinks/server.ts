@@ -12,8 +12,10 @@ import type { Endpoint } from '../core/address.js';
 import type { Event } from '../events/event.js';
 import type { Sink } from '../events/feeder.js';
 import type { EventFilter } from '../events/filter.js';
+import type { EventStore } from '../events/store.js';
 import { type Door, type Refused, refusal } from './door.js';
 import { type Listening, listenOn } from './listen.js';
+import { stepsFrom } from './past.js';
 import { EventRing, type RingLimits } from './ring.js';
 import { parseWish, type Step, Subscription, type Wish } from './subscription.js';
 import type { Listen } from './values.js';
@@ -50,10 +52,14 @@ interface Wire {
 }
 
 interface Reader {
-  readonly subscription: Subscription;
+  /** Null: fed from the store. */
+  readonly subscription: Subscription | null;
   readonly wire: Wire;
+  readonly left: AbortController;
   /** Set while the wire has no room. */
   stall: NodeJS.Timeout | null;
+  /** Called once there is room, for whoever feeds from the store. */
+  onRoom: () => void;
 }
 
 export class EventServer implements Sink {
@@ -71,6 +77,7 @@ export class EventServer implements Sink {
   });
   readonly #beats: NodeJS.Timeout;
   #listening: Listening | null = null;
+  #store: EventStore | null = null;
   #gateway: string | null = null;
   #lastSeq = 0;
 
@@ -105,6 +112,10 @@ export class EventServer implements Sink {
     this.#listening = await listenOn(this.#http, this.#options.listen);
   }
 
+  useStore(store: EventStore): void {
+    this.#store = store;
+  }
+
   write(events: readonly Event[]): void {
     const { filter } = this.#options;
     for (const event of events) {
@@ -124,11 +135,20 @@ export class EventServer implements Sink {
   }
 
   #pump(reader: Reader): void {
-    for (let step = reader.subscription.next(); step !== null; step = reader.subscription.next()) {
-      if (reader.wire.send(step)) continue;
-      reader.stall = setTimeout(() => this.#end(reader), this.#options.stallMs).unref();
+    const { subscription, wire } = reader;
+    if (subscription === null) {
+      reader.onRoom();
       return;
     }
+    for (let step = subscription.next(); step !== null; step = subscription.next()) {
+      if (wire.send(step)) continue;
+      this.#stall(reader);
+      return;
+    }
+  }
+
+  #stall(reader: Reader): void {
+    reader.stall = setTimeout(() => this.#end(reader), this.#options.stallMs).unref();
   }
 
   #resume(reader: Reader): void {
@@ -141,7 +161,37 @@ export class EventServer implements Sink {
   #end(reader: Reader): void {
     if (reader.stall !== null) clearTimeout(reader.stall);
     this.#readers.delete(reader);
+    reader.left.abort();
+    reader.onRoom();
     reader.wire.cut();
+  }
+
+  /** Feeds `reader` from the store until it leaves or the store ends. Never rejects. */
+  async #follow(reader: Reader, store: EventStore, { place, filter }: Wish): Promise<void> {
+    const { encode, filter: own } = this.#options;
+    if (place.kind === 'now') return;
+    const wanted: EventFilter = event => (own === null || own(event)) && (filter === null || filter(event));
+    try {
+      for await (const step of stepsFrom({
+        store,
+        place,
+        filter: wanted,
+        encode,
+        signal: reader.left.signal,
+      })) {
+        if (reader.wire.send(step)) continue;
+        const room = new Promise<void>(resolve => {
+          reader.onRoom = resolve;
+        });
+        this.#stall(reader);
+        await room;
+        if (reader.left.signal.aborted) return;
+      }
+    } catch {
+      // The store cannot be read any more: whoever runs the gateway is told by the store, the reader by the end.
+    } finally {
+      this.#end(reader);
+    }
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
@@ -179,12 +229,25 @@ export class EventServer implements Sink {
   }
 
   #join(wish: Wish, wire: Wire): Reader {
-    const subscription = new Subscription(this.#ring, wish, this.#gateway, this.#lastSeq);
-    const reader: Reader = { subscription, wire, stall: null };
+    const store = this.#isPast(wish) ? this.#store : null;
+    const subscription =
+      store === null ? new Subscription(this.#ring, wish, this.#gateway, this.#lastSeq) : null;
+    const left = new AbortController();
+    const reader: Reader = { subscription, wire, left, stall: null, onRoom: () => undefined };
     this.#readers.add(reader);
     // Later, so that whoever joins holds the reader before anything is sent.
-    queueMicrotask(() => this.#pump(reader));
+    queueMicrotask(() => {
+      if (store === null) this.#pump(reader);
+      else void this.#follow(reader, store, wish);
+    });
     return reader;
+  }
+
+  /** What the reader wants is not in the ring, or may not be all of it. */
+  #isPast({ place }: Wish): boolean {
+    if (place.kind === 'now') return false;
+    if (place.kind === 'start') return true;
+    return place.gateway !== this.#gateway || place.seq < this.#ring.lostUpTo;
   }
 
   #admit({ method, headers, url = '' }: IncomingMessage): Wish | Answered {

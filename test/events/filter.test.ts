@@ -79,9 +79,9 @@ test.each(faults)('compileFilter refuses %j and says where', (expression, column
 });
 
 test('a filter knows every field that an event has, and reads it from any event', () => {
-  const { network, exec, file, gateway } = eventSchema.shape;
+  const { network, exec, file, body, gateway } = eventSchema.shape;
   const { timings } = network.unwrap().shape;
-  const parts = { network, 'network.timings': timings, exec, file, gateway };
+  const parts = { network, 'network.timings': timings, exec, file, body, gateway };
   const fields = Object.entries(parts)
     .flatMap(([part, schema]) => Object.keys(schema.unwrap().shape).map(field => `${part}.${field}`))
     .filter(field => field !== 'network.timings');

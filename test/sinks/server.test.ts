@@ -6,9 +6,12 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import WebSocket from 'ws';
+import { systemClock } from '../../src/core/clock.js';
+import { createBus } from '../../src/events/bus.js';
 import { encodeEvent } from '../../src/events/encode.js';
 import type { Event } from '../../src/events/event.js';
 import { type EventServer, type EventServerOptions, openEventServer } from '../../src/sinks/server.js';
+import { Place } from '../events/spool/support.js';
 import { allowedBody, numbered, refusedBody } from '../support/events.js';
 
 const TOKEN = 'the-token-of-the-reader';
@@ -313,4 +316,78 @@ test('signs of life come while nothing happens', async () => {
   const [chunk] = await once(response, 'data');
   expect(String(chunk)).toBe(':\n\n');
   response.destroy();
+});
+
+describe('with a spool', () => {
+  let place: Place;
+
+  beforeEach(async () => {
+    place = await Place.make();
+    await place.run('old', 1, 40);
+  });
+
+  afterEach(() => place.remove());
+
+  /** A gateway's bus whose events are kept, and of which the server holds only the last two. */
+  async function kept() {
+    const one = await open({ ring: { events: 2, bytes: 1e8 } });
+    const bus = createBus({ gatewayId: 'new', clock: systemClock, sinks: [one], store: await place.open() });
+    const emit = (many: number): void => {
+      for (let i = 0; i < many; i++) bus.emit(allowedBody());
+    };
+    return { bus, emit };
+  }
+
+  const range = (gateway: string, from: number, to: number) =>
+    Array.from({ length: to - from + 1 }, (_, i) => `${gateway}-${from + i}`);
+
+  test('a reader goes on after an event of an earlier run, and then with what comes', async () => {
+    const { bus, emit } = await kept();
+    emit(20);
+    const response = await get({ headers: { 'last-event-id': 'old-35' } });
+    const reading = take(response, 35);
+    await new Promise(resolve => setTimeout(resolve, 20));
+    emit(10);
+    expect((await reading).map(({ id }) => id)).toEqual([...range('old', 36, 40), ...range('new', 1, 30)]);
+    response.destroy();
+    await bus.close();
+    server = null;
+  });
+
+  test('a reader that asks for what the ring let go, or for the start, has all of it, by its filter', async () => {
+    const { bus, emit } = await kept();
+    emit(20);
+    const late = await take(await get({ path: '/events?from=new-3' }), 17);
+    expect(late.map(({ id }) => id)).toEqual(range('new', 4, 20));
+    const filter = encodeURIComponent('event.seq % 20 == 0');
+    const some = await take(await get({ path: `/events?from=start&filter=${filter}` }), 3);
+    expect(some.map(({ id }) => id)).toEqual(['old-20', 'old-40', 'new-20']);
+    await bus.close();
+    server = null;
+  });
+
+  test('a reader whose place nobody knows is told of the gap, and gets what there is', async () => {
+    const { bus } = await kept();
+    const got = await take(await get({ headers: { 'last-event-id': 'unknown-7' } }), 3);
+    expect(got[0]).toEqual({ event: 'gap', data: '{"after":7,"next":1}' });
+    expect(got.slice(1).map(({ id }) => id)).toEqual(['old-1', 'old-2']);
+    await bus.close();
+    server = null;
+  });
+
+  test('a reader of the past that never reads is cut off, and the gateway closes', async () => {
+    const one = await open({ stallMs: 100 });
+    const bus = createBus({ gatewayId: 'new', clock: systemClock, sinks: [one], store: await place.open() });
+    const url = `https://a.test/${'x'.repeat(8_000)}`;
+    for (let i = 0; i < 2_000; i++) bus.emit(allowedBody({ url }));
+    const never = net.connect(path());
+    await once(never, 'connect');
+    never.pause();
+    never.write('GET /events?from=start HTTP/1.1\r\nHost: x\r\n\r\n');
+    while (one.readers === 0) await new Promise(resolve => setImmediate(resolve));
+    while (one.readers > 0) await new Promise(resolve => setTimeout(resolve, 20));
+    never.destroy();
+    await bus.close();
+    server = null;
+  });
 });
