@@ -16,7 +16,7 @@ const SHELLS = new RegExp(
     'script/(files|task-time|thread|worker)',
     'dns/(client|serve|system-resolver)',
     'net/vestibule/(arrivals|gate|index|syscalls|tap|tools|warden)',
-    'vm/collect',
+    'vm/lingering',
     'vm/process/(command|enclosure|host|joiner|machine|root|signals|status|terminal)',
     'vm/qemu/(accel|boot|closure|default-image|guest-exec|guest-files|initramfs|kernel|machine|vmlinux|vmm)',
     'vm/images/(blobs|decompress|derived|lock|lower|refs|store|write-tree)',
@@ -35,6 +35,7 @@ const SHELLS = new RegExp(
     'gateway|gateway/tenant',
     'cli/events/(log|paper)',
     'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|version)',
+    'runtime/(control-client|control-server|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
   ].join('|')})\\.c?ts$`,
 );
 
@@ -51,10 +52,44 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['vm', ['core', 'net']],
   ['proxy', ['core', 'policy', 'secrets', 'dns', 'net', 'events']],
   ['gateway', ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events']],
-  ['api', ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'sinks', 'gateway']],
+  [
+    'runtime',
+    ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'sinks', 'gateway'],
+  ],
+  [
+    'api',
+    [
+      'core',
+      'policy',
+      'secrets',
+      'script',
+      'dns',
+      'net',
+      'vm',
+      'proxy',
+      'events',
+      'sinks',
+      'gateway',
+      'runtime',
+    ],
+  ],
   [
     'cli',
-    ['core', 'policy', 'secrets', 'script', 'dns', 'net', 'vm', 'proxy', 'events', 'sinks', 'gateway', 'api'],
+    [
+      'core',
+      'policy',
+      'secrets',
+      'script',
+      'dns',
+      'net',
+      'vm',
+      'proxy',
+      'events',
+      'sinks',
+      'gateway',
+      'runtime',
+      'api',
+    ],
   ],
 ]);
 

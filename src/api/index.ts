@@ -26,7 +26,7 @@ export {
   createGateway,
   type Gateway,
   type GatewayOptions,
-  type Sandbox,
+  type Sandbox as GatewaySandbox,
   type SandboxCommand,
 } from '../gateway.js';
 export type { Flow, SandboxId } from '../net/flow.js';
@@ -39,4 +39,103 @@ export type { Policy, PolicyDocument } from '../policy/policy.js';
 export { type Problem, problemText } from '../policy/problem.js';
 export type { Allow, Deny, DenyReason, Question, Verdict } from '../policy/question.js';
 export { Ca, type CaOptions } from '../proxy/tls/ca.js';
-export type { Bind, CommandExit, RunningCommand, Stdio } from '../vm/index.js';
+export { BACKEND_NAMES } from '../runtime/backends.js';
+export {
+  type ConfigDefaults,
+  type ConfigOptions,
+  configFrom,
+  defaultConfig,
+  emitConfig,
+  getDNSServers,
+  getWorkspace,
+  parseConfig,
+} from '../runtime/config.js';
+export { validateNetworkConfig } from '../runtime/network.js';
+export { balancedNetworkProfile, openNetworkProfile, strictNetworkProfile } from '../runtime/profiles.js';
+export type { SandboxState } from '../runtime/record.js';
+export { errorOfRefusal } from '../runtime/refusal-error.js';
+export {
+  type CreateOptions,
+  Runtime,
+  type RuntimeNetworkDefaults,
+  type RuntimeOptions,
+} from '../runtime/runtime.js';
+export {
+  type EventOptions,
+  Sandbox,
+  type SandboxInfo,
+  type SandboxStopOptions,
+  type StartOptions,
+} from '../runtime/sandbox.js';
+export type {
+  Backend,
+  Bind,
+  CommandExit,
+  Config,
+  DirectMount,
+  DiskMount,
+  ExecExit,
+  ExecOptions,
+  ExecResult,
+  Execution,
+  FileContent,
+  FileInfo,
+  FileKind,
+  HostIPMapping,
+  ImageConfig,
+  InteractiveExecution,
+  InteractiveOptions,
+  Machine,
+  MachineDoor,
+  MachineExit,
+  Mount,
+  MountConfig,
+  NetworkConfig,
+  NetworkMode,
+  NetworkPolicy,
+  NetworkProfile,
+  PortForward,
+  Resources,
+  RunningCommand,
+  SecretConfig,
+  Stdio,
+  StopOptions,
+  VFSConfig,
+  VMConfig,
+  VolumeMount,
+  WriteOptions,
+} from '../vm/index.js';
+export {
+  composeCommand,
+  DEFAULT_CPUS,
+  DEFAULT_DISK_SIZE_MB,
+  DEFAULT_DNS_SERVERS,
+  DEFAULT_GRACEFUL_SHUTDOWN_PERIOD,
+  DEFAULT_MEMORY_MB,
+  DEFAULT_MTU,
+  DEFAULT_TIMEOUT_SECONDS,
+  DEFAULT_WORKSPACE,
+  ErrBlocked,
+  ErrFileFailed,
+  ErrFileNotFound,
+  ErrHostNotAllowed,
+  ErrInvalidConfig,
+  ErrMountInvalidConfig,
+  ErrNetworkInvalidConfig,
+  ErrNetworkUnsupportedPlatform,
+  ErrSecretLeak,
+  ErrTimeout,
+  ErrVMExists,
+  ErrVMNotFound,
+  ErrVMNotRunning,
+  ErrVMStartFailed,
+  ErrVMState,
+  ErrVMUnreachable,
+  kernelDNSParam,
+  kernelIPDNSSuffix,
+  type NamedError,
+  parseVolumeMount,
+  shellQuoteArgs,
+  validateGuestMount,
+  validateMounts,
+} from '../vm/index.js';

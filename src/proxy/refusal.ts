@@ -29,7 +29,8 @@ export interface Refusal {
   readonly detail?: string;
 }
 
-const HOST_REASONS: ReadonlySet<string> = new Set(['no-policy', 'no-rule', 'port-not-allowed']);
+/** Refusals of the host itself, whatever is asked of it. */
+export const HOST_REASONS: ReadonlySet<string> = new Set(['no-policy', 'no-rule', 'port-not-allowed']);
 
 export function refusalOfVerdict(verdict: Deny, authority: Authority): Refusal {
   return {

@@ -149,7 +149,10 @@ export interface ExecResult extends ExecExit {
   readonly stderr: string;
 }
 
-/** A command that runs. Its streams hold back the command while nobody reads them. */
+/**
+ * A command that runs. Its streams hold back the command while nobody reads them, and end soon after it, also where it
+ * left something in the background that still holds them.
+ */
 export interface Execution {
   /** In the machine, where it is known. */
   readonly pid: number | null;

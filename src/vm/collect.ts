@@ -1,16 +1,10 @@
-/** A command's output as a whole, bounded (shell: one timer). */
+/** A command's output as a whole, bounded. Pure but for the streams. */
 import type { Readable } from 'node:stream';
 import { GatewayError } from '../core/errors.js';
 import type { ExecOptions, ExecResult, Execution } from './backend.js';
 import { ErrTimeout } from './errors.js';
 
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
-
-/**
- * How long output may stay open behind a command that has ended: what it left running in the background may hold it
- * for ever.
- */
-const LINGER_MS = 250;
 
 /** Reads `execution` to its end. Throws `TIMEOUT` or `LIMIT_EXCEEDED`, the command being killed by then. */
 export async function collect(execution: Execution, options: ExecOptions = {}): Promise<ExecResult> {
@@ -23,7 +17,7 @@ export async function collect(execution: Execution, options: ExecOptions = {}): 
   const stdout = gather(execution.stdout, limit, tooMuch);
   const stderr = gather(execution.stderr, limit, tooMuch);
   const exit = await execution.exit;
-  await orAfterLinger(Promise.all([stdout.ended, stderr.ended]));
+  await Promise.all([stdout.ended, stderr.ended]);
   if (overflow.happened) {
     throw new GatewayError('LIMIT_EXCEEDED', `the command's output is larger than ${limit} bytes`);
   }
@@ -51,13 +45,4 @@ function gather(stream: Readable, limit: number, tooMuch: () => void): Gathered 
   });
   const ended = new Promise<void>(resolve => stream.once('close', resolve).once('error', resolve));
   return { ended, text: () => Buffer.concat(chunks).toString('utf8') };
-}
-
-async function orAfterLinger(ended: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise(resolve => {
-    timer = setTimeout(resolve, LINGER_MS);
-  });
-  await Promise.race([ended, over]);
-  clearTimeout(timer);
 }

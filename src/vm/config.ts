@@ -73,7 +73,7 @@ export interface DomainRuleConfig {
 
 /** A policy as `docs/reference/policy.md` has it, in camelCase. */
 export interface NetworkPolicy {
-  readonly mode?: 'block_all' | 'allow_all';
+  readonly mode?: 'block_all' | 'allow_all' | 'shadow';
   readonly allowCidr?: readonly (string | CidrRuleConfig)[];
   readonly denyCidr?: readonly (string | CidrRuleConfig)[];
   readonly allowDomain?: readonly (string | DomainRuleConfig)[];

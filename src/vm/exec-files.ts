@@ -8,6 +8,7 @@ import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { ExecOptions, Execution, FileContent, FileInfo, WriteOptions } from './backend.js';
+import { collect } from './collect.js';
 import { ErrFileFailed, ErrFileNotFound, ErrInvalidConfig } from './errors.js';
 import { matchPaths } from './glob.js';
 import { FIND_FORMAT, parseListing, STAT_SCRIPT } from './listing.js';
@@ -36,6 +37,7 @@ folder=$(dirname -- "$1")
 mkdir -p -- "$folder"
 new=$(mktemp "$folder/.sallyport-XXXXXX")
 trap 'rm -f -- "$new"' EXIT
+trap 'exit 1' TERM
 cat >"$new"
 chmod "$2" "$new"
 mv -f -- "$new" "$1"
@@ -54,10 +56,15 @@ const LIST = `
 [ -d "$1" ] || { echo "is not a folder" >&2; exit ${REFUSED}; }
 cd -- "$1" || exit ${REFUSED}
 if find . -maxdepth 0 -printf '' 2>/dev/null
-then exec find . -mindepth 1 -maxdepth "$2" -printf "$3"
-else exec find . -mindepth 1 -maxdepth "$2" -exec sh -c '${STAT_SCRIPT}' sh {} +
-fi
+then find . -mindepth 1 -maxdepth "$2" -printf "$3"
+else find . -mindepth 1 -maxdepth "$2" -exec sh -c '${STAT_SCRIPT}' sh {} +
+fi 2>/dev/null
+# A folder below that is closed to the user is passed over; this one is told of.
+ls -- . >/dev/null
 `;
+
+/** Half a million files or so. */
+const MAX_LISTING_BYTES = 64 * 1024 * 1024;
 
 /** As deep as a path can be. */
 const ANY_DEPTH = 4096;
@@ -75,8 +82,9 @@ export function createExecFiles(start: Start): ExecFiles {
 
   const list = async (path: string, depth: number): Promise<readonly FileInfo[]> => {
     const execution = await script(LIST, [path, String(depth), FIND_FORMAT]);
-    const listing = await whole(execution, path);
-    return parseListing(path, listing);
+    const { exitCode, stdout, stderr } = await collect(execution, { maxOutputBytes: MAX_LISTING_BYTES });
+    conclude(exitCode, path, stderr);
+    return parseListing(path, stdout);
   };
 
   const readFileStream = async (path: string): Promise<Readable> => {
@@ -121,21 +129,16 @@ async function* bytesOf(execution: Execution, path: string): AsyncGenerator<Buff
   } finally {
     if (!whole) execution.kill('SIGKILL');
   }
-  await conclude(execution, path, await failed);
-}
-
-async function whole(execution: Execution, path: string): Promise<string> {
-  const [output, said] = await Promise.all([text(execution.stdout), text(execution.stderr)]);
-  await conclude(execution, path, said);
-  return output;
+  const { exitCode } = await execution.exit;
+  conclude(exitCode, path, await failed);
 }
 
 async function finish(execution: Execution, path: string): Promise<void> {
-  await conclude(execution, path, await text(execution.stderr));
+  const [{ exitCode }, said] = await Promise.all([execution.exit, text(execution.stderr)]);
+  conclude(exitCode, path, said);
 }
 
-async function conclude({ exit }: Execution, path: string, said: string): Promise<void> {
-  const { exitCode } = await exit;
+function conclude(exitCode: number, path: string, said: string): void {
   if (exitCode === 0) return;
   if (exitCode === NOT_FOUND) throw new ErrFileNotFound(`${path}: no such file or folder in the sandbox`);
   throw new ErrFileFailed(

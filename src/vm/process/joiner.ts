@@ -1,6 +1,6 @@
 /** Commands that join a machine (shell: starts processes and one timer each). */
+import { once } from 'node:events';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Tools } from '../../net/vestibule/index.js';
 import type {
@@ -13,6 +13,7 @@ import type {
 } from '../backend.js';
 import type { CommandExit, RunningCommand, Stdio } from '../command.js';
 import { ErrVMStartFailed } from '../errors.js';
+import { untilExit } from '../lingering.js';
 import { type Enclosure, ownIdentity, SECCOMP_FD, STATUS_FD, startChain } from './command.js';
 import { commandOf, joinedCommandOf } from './family.js';
 import { hostFiles } from './host.js';
@@ -57,14 +58,15 @@ export class Joiner {
   async stream(command: string, options: ExecOptions): Promise<Execution> {
     if (options.tty === true) {
       const { stdin, ...rest } = await this.interactive(command, options);
-      const given = feedOf(options.stdin, stdin);
+      const given = feedOf(options.stdin, stdin, rest);
       return { ...rest, stdin: given, stderr: new PassThrough().end() };
     }
     const stdin: Stdio = options.stdin === undefined ? 'ignore' : 'pipe';
     const running = await this.#start(command, options, { stdin, stdout: 'pipe', stderr: 'pipe' });
     const { pid, kill, exit } = this.#follow(running, options);
     const { stdout, stderr } = running as { readonly stdout: Readable; readonly stderr: Readable };
-    return { pid, stdin: feedOf(options.stdin, running.stdin), stdout, stderr, exit, kill };
+    const output = { stdout: untilExit(stdout, exit), stderr: untilExit(stderr, exit) };
+    return { pid, stdin: feedOf(options.stdin, running.stdin, { kill, exit }), ...output, exit, kill };
   }
 
   async interactive(command: string, options: InteractiveOptions): Promise<InteractiveExecution> {
@@ -178,13 +180,42 @@ async function signalGroup(chain: number, signal: NodeJS.Signals, ended: () => b
   }
 }
 
+/** For a command to end in order, when its input fails. */
+const STOP_MS = 2_000;
+
 /** Writes what was given; hands the stream over only to a caller that will write. */
-function feedOf(given: ExecOptions['stdin'], stdin: Writable | null): Writable | null {
+function feedOf(
+  given: ExecOptions['stdin'],
+  stdin: Writable | null,
+  { kill, exit }: Pick<Execution, 'kill' | 'exit'>,
+): Writable | null {
+  const stop = async (): Promise<void> => {
+    kill('SIGTERM');
+    const timer = setTimeout(() => kill('SIGKILL'), STOP_MS);
+    await exit;
+    clearTimeout(timer);
+  };
+
   if (stdin === null || given === undefined) return null;
   // A command that reads no more has seen enough: its exit says whether that is a failure.
   stdin.on('error', () => {});
   if (given === 'pipe') return stdin;
   if (typeof given === 'string' || given instanceof Uint8Array) stdin.end(given);
-  else pipeline(given, stdin).catch(() => stdin.destroy());
+  else void feed(given, stdin, stop);
   return null;
+}
+
+/** A source that fails must not look like one that ended: the command is stopped before its input is. */
+async function feed(given: Readable, stdin: Writable, stop: () => Promise<void>): Promise<void> {
+  try {
+    for await (const chunk of given) {
+      if (stdin.destroyed) return;
+      if (!stdin.write(chunk)) await Promise.race([once(stdin, 'drain'), once(stdin, 'close')]);
+    }
+    stdin.end();
+  } catch {
+    // Whoever gave the stream knows of its failure; the command's exit tells the rest.
+    await stop();
+    stdin.destroy();
+  }
 }
