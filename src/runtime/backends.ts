@@ -1,9 +1,8 @@
 /** The backends by name: a new kind of machine is one more line here. */
-import { type Backend, ErrInvalidConfig, processBackend } from '../vm/index.js';
+import { type Backend, ErrInvalidConfig, processBackend, qemuBackend } from '../vm/index.js';
 
-const BACKENDS: ReadonlyMap<string, Backend> = new Map(
-  [processBackend].map(backend => [backend.name, backend]),
-);
+const ALL: readonly Backend[] = [processBackend, qemuBackend];
+const BACKENDS: ReadonlyMap<string, Backend> = new Map(ALL.map(backend => [backend.name, backend]));
 
 export const BACKEND_NAMES: readonly string[] = [...BACKENDS.keys()];
 export const DEFAULT_BACKEND = 'process';

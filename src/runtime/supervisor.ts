@@ -8,6 +8,7 @@
 import { systemClock } from '../core/clock.js';
 import { errorCode } from '../core/errors.js';
 import { openFileSink } from '../events/file-sink.js';
+import { secretFiles } from '../gateway/of-policy.js';
 import { createGateway, type Door, type Gateway } from '../gateway.js';
 import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
@@ -117,9 +118,9 @@ export class Supervisor {
     });
     parts.gateway = gateway;
     gateway.events.subscribe(event => this.#ring.add(event));
-    const door = config.network.enabled ? await gateway.openDoor(id) : null;
+    const door = config.network.enabled ? await gateway.openDoor(id, backendOf(backend).link) : null;
     parts.door = door;
-    const hide = [homeDir, caDir, this.#launch.ledgerDir];
+    const hide = [homeDir, caDir, this.#launch.ledgerDir, ...secretFiles(gateway.policy)];
     const machine = await backendOf(backend).create(vmConfigOf(this.#record, { paths, homeDir, hide, door }));
     parts.machine = machine;
     await machine.start();
