@@ -225,7 +225,8 @@ async function failure(child: ChildProcess): Promise<never> {
 }
 
 function gateError(said: string): GatewayError {
-  if (/^open: /m.test(said)) return new GatewayError('TUN_DENIED', tunMending(said));
+  if (/^open: |TUNSETIFF|^warden: .*\/dev\/net\/tun/m.test(said))
+    return new GatewayError('TUN_DENIED', tunMending(said));
   const denied = /^unshare: |Operation not permitted/m.test(said);
   if (!denied) return new GatewayError('WARDEN_FAILED', `the sandbox's network could not be made: ${said}`);
   const mending = namespaceMending(readSwitch);

@@ -114,5 +114,6 @@ export function namespaceMending(read: (file: string) => string | null): readonl
 export function tunMending(said: string): string {
   const absent = /No such (file|device)/.test(said);
   const command = absent ? 'modprobe tun' : 'chmod 0666 /dev/net/tun';
-  return `a machine's network needs /dev/net/tun, and ${absent ? 'it does not exist' : 'it is not ours to open'}. Mend it, as root, with \`${command}\`.`;
+  const why = absent ? 'it does not exist' : 'it is not ours to open';
+  return `a machine's network needs /dev/net/tun, and ${why} (${said.trim()}). Mend it, as root, with \`${command}\`.`;
 }

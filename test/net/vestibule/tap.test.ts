@@ -1,6 +1,12 @@
 import { parseTapRefusals } from '../../../src/net/vestibule/refusals.js';
 import { linkLocalOf, TAP_LEASE } from '../../../src/net/vestibule/tap-rules.js';
-import { endsTo, type FrameBench, handshake, openBench } from '../../support/corpus/frame-cases.js';
+import {
+  endConnections,
+  endsTo,
+  type FrameBench,
+  handshake,
+  openBench,
+} from '../../support/corpus/frame-cases.js';
 import { icmp, tcp, udp, words } from '../../support/frames/build.js';
 
 /** The gate of a machine without a machine: frames are written to the TAP as a VMM would write them. */
@@ -12,8 +18,11 @@ beforeAll(async () => {
 
 afterAll(() => bench.door.close());
 
-const kinds = async (...frames: readonly Buffer[]): Promise<readonly string[]> =>
-  (await bench.link.exchange(frames)).map(({ kind }) => kind);
+const kinds = async (...frames: readonly Buffer[]): Promise<readonly string[]> => {
+  const seen = await bench.link.exchange(frames);
+  endConnections(bench, seen);
+  return seen.map(({ kind }) => kind);
+};
 
 const SYN = { sourcePort: 40_001, targetPort: 80, flags: 0x02 };
 

@@ -143,15 +143,20 @@ export async function counted({ door }: FrameBench): Promise<number> {
   return (await door.refusals()).reduce((total, { packets }) => total + packets, 0);
 }
 
-/** A half-open connection would change what the next case with the same ports sees. */
-function endConnections({ link, lease }: FrameBench, seen: readonly Seen[]): void {
+/** A half-open connection would be answered again and again, in the middle of what comes next. */
+export function endConnections({ link, lease }: FrameBench, seen: readonly Seen[]): void {
   for (const { kind, frame } of seen) {
-    if (kind !== 'syn-ack' || frame.readUInt16BE(12) !== 0x0800) continue;
-    const segment = frame.subarray(34);
-    const target = frame.subarray(26, 30).join('.');
+    if (kind !== 'syn-ack') continue;
+    const six = frame.readUInt16BE(12) === 0x86dd;
+    const segment = frame.subarray(six ? 54 : 34);
+    const target = six ? ipv6Text(frame.subarray(22, 38)) : frame.subarray(26, 30).join('.');
     const ports = { sourcePort: segment.readUInt16BE(2), targetPort: segment.readUInt16BE(0) };
     link.send(tcp(endsTo(lease, target), { ...ports, seq: segment.readUInt32BE(8), flags: 0x04 }));
   }
+}
+
+function ipv6Text(bytes: Buffer): string {
+  return (bytes.toString('hex').match(/.{4}/g) ?? []).join(':');
 }
 
 export function endsTo(lease: TapLease, target: string) {
