@@ -4,17 +4,16 @@
  * Run: node .cache/tools/bench/replay.js [EVENTS] [ROUNDS] (after `npx tsc -p tsconfig.tools.json`)
  *
  * The log is a made-up busy run: fifty hosts, a thousand paths, one event in ten a look-up, one in twenty a refusal,
- * a secret on every fourth request. It is read from a file as the command does: `readLines`, then one question or two
- * (the request, and the address that was dialled) for each event.
+ * a secret on every fourth request. It is read from a file as the command does: a line by its shape, then one question
+ * or two (the request, and the address that was dialled) for each event.
  */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readFacts } from '../src/cli/events/log.js';
 import { encodeEvent } from '../src/events/encode.js';
 import { EVENT_VERSION, type Event, type NetworkEvent } from '../src/events/event.js';
-import { readLines } from '../src/events/lines.js';
-import { recordedInLine } from '../src/events/report/recorded.js';
 import { createReplay } from '../src/events/report/replay.js';
 import { compile } from '../src/policy/compile.js';
 import { documentFrom } from '../src/policy/document.js';
@@ -22,6 +21,7 @@ import { documentFrom } from '../src/policy/document.js';
 const [events = 1_000_000, rounds = 5] = process.argv.slice(2).map(Number);
 const HOSTS = 50;
 const BATCH = 20_000;
+const QUIET = { stdout: () => undefined, stderr: () => undefined, colour: false };
 
 function networkOf(n: number): NetworkEvent {
   const host = `host${n % HOSTS}.example.com`;
@@ -105,13 +105,10 @@ async function round(path: string): Promise<Round> {
   const replay = createReplay(policy, [document]);
   const start = performance.now();
   const cpu = process.cpuUsage();
-  for await (const { lines } of readLines(path)) {
-    for (const line of lines) {
-      const recorded = recordedInLine(line);
-      if (recorded === null) throw new Error('a line was not read by its shape');
-      replay.add(recorded);
-    }
-  }
+  const code = await readFacts(path, QUIET, facts => {
+    for (const fact of facts) replay.add(fact);
+  });
+  if (code !== 0) throw new Error(`the log was not read: ${code}`);
   const seconds = (performance.now() - start) / 1_000;
   const { user, system } = process.cpuUsage(cpu);
   const perCpuSecond = events / ((user + system) / 1e6);

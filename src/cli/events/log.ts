@@ -44,34 +44,52 @@ export async function readFacts(path: string, io: Io, take: Take<Recorded>): Pro
     if (folder) await readManifest(path);
     const files = folder ? (await listSegments(path)).map(({ file }) => join(path, file)) : [path];
     for (const file of files) {
-      for await (const { lines, firstLine } of readLines(file, read)) {
-        await take(lines.flatMap((line, i) => factsIn(line, folder, { file, line: firstLine + i }, read)));
+      for await (const { lines, firstLine } of ahead(readLines(file, read))) {
+        const facts: Recorded[] = [];
+        for (let i = 0; i < lines.length; i++) {
+          const recorded = factIn(lines[i] ?? '', folder, { file, line: firstLine + i }, read);
+          if (recorded !== null) facts.push(recorded);
+        }
+        await take(facts);
       }
     }
   });
 }
 
-function factsIn(
+/** The same, of which the next is always under way while one is worked on. */
+async function* ahead<T>(batches: AsyncGenerator<T>): AsyncGenerator<T> {
+  let coming = batches.next();
+  try {
+    for (;;) {
+      const batch = await coming;
+      if (batch.done === true) return;
+      coming = batches.next();
+      // Whoever waits for it hears of a failure; until then nobody is to be told.
+      coming.catch(() => undefined);
+      yield batch.value;
+    }
+  } finally {
+    await batches.return(undefined);
+  }
+}
+
+/** Null: the line tells nothing that a rule decides. */
+function factIn(
   line: string,
   ofSpool: boolean,
   place: Omit<BadLine, 'reason'>,
   { onBadLine }: Reading,
-): readonly Recorded[] {
+): Recorded | null {
   const spooled = ofSpool ? parseSpoolLine(line) : null;
   // Heads and checkpoints of a spool are not events.
-  if (spooled !== null && spooled.kind !== 'record') return [];
+  if (spooled !== null && spooled.kind !== 'record') return null;
   const text = spooled?.event ?? line;
   const quick = recordedInLine(text);
-  if (quick !== null) return [quick];
+  if (quick !== null) return quick;
   const parsed = parseEvent(text);
-  if (parsed.ok) return fact(parsed.value);
+  if (parsed.ok) return recordedOf(parsed.value);
   onBadLine({ ...place, reason: parsed.error });
-  return [];
-}
-
-function fact(event: Event): readonly Recorded[] {
-  const recorded = recordedOf(event);
-  return recorded === null ? [] : [recorded];
+  return null;
 }
 
 type Reading = Required<Pick<ReadOptions, 'onBadLine' | 'signal'>>;

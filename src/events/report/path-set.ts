@@ -5,6 +5,7 @@
  * Pure; bounded whatever a log holds.
  */
 import { canonicalPath } from '../../policy/path.js';
+import { owned } from './tally.js';
 
 /** Names at one place of a path from which on it is taken for a list of anything. */
 const MANY_NAMES = 12;
@@ -43,7 +44,7 @@ export class PathSet {
     for (const segment of segmentsOf(path)) {
       const known = at.children.get(segment);
       const next = known ?? node();
-      if (known === undefined) at.children.set(segment, next);
+      if (known === undefined) at.children.set(owned(segment), next);
       at = next;
     }
     if (at.ends) return;

@@ -1,4 +1,5 @@
 /** Where secrets went in a record, and where a candidate would let them go of what was asked there. Pure; bounded. */
+import { owned } from './tally.js';
 
 const MOST_PLACES = 4_096;
 
@@ -30,7 +31,7 @@ function note(places: Map<string, Set<string>>, secret: string, authority: strin
   let known = places.get(secret);
   if (known === undefined) {
     known = new Set();
-    places.set(secret, known);
+    places.set(owned(secret), known);
   }
   if (known.size < MOST_PLACES) known.add(authority);
 }

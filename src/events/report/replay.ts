@@ -17,7 +17,7 @@ import { enforced } from '../../policy/shadow.js';
 import { isPrivateBlock } from '../../policy/special.js';
 import { Reach } from './reach.js';
 import type { Recorded } from './recorded.js';
-import { Tally } from './tally.js';
+import { owned, Tally } from './tally.js';
 
 /** One kind of change: what was asked, and why it would come out otherwise. */
 export interface Change {
@@ -59,12 +59,16 @@ const MOST_CHANGES = 10_000;
 /** Authorities and addresses repeat, and reading one costs as much as deciding on it. */
 const MOST_READ = 4_096;
 
+/** Addresses of one host. */
+const MOST_DIALLED = 64;
+
 class PolicyReplay implements Replay {
   readonly #policy: Policy;
   readonly #layers: readonly PolicyDocument[];
   readonly #used = new Set<string>();
   readonly #origins = new Map<string, Origin | null>();
-  readonly #endpoints = new Map<string, Endpoint | null>();
+  /** By where it leads, what was dialled for it, and what the candidate says to that. */
+  readonly #dials = new Map<string, Map<string, Verdict | null>>();
   readonly newlyAllowed = new Changes();
   readonly newlyDenied = new Changes();
   readonly reach = new Reach();
@@ -104,12 +108,20 @@ class PolicyReplay implements Replay {
     const unread = reason === 'not-inspectable' || (type === 'flow.closed' && protocol === 'tcp');
     if (unread && question.ask === 'open' && verdict.via === 'inspect') return unreadable(verdict.rule);
     // What goes through the operator's proxy is dialled there, and the address of the name is not ours to judge.
-    const dials = destination !== null && this.#policy.proxy === null;
-    const host = dials ? hostOf(question) : null;
-    const endpoint = dials ? this.#endpointOf(destination) : null;
-    if (host === null || endpoint === null) return verdict;
-    const dialled = this.#ask({ ask: 'dial', host, endpoint });
-    return dialled.allow ? verdict : dialled;
+    if (destination === null || this.#policy.proxy !== null) return verdict;
+    const dialled = this.#dial(question, destination);
+    return dialled === null || dialled.allow ? verdict : dialled;
+  }
+
+  /** Null: nobody can say what was dialled. The same few addresses come again and again. */
+  #dial(question: Question, destination: string): Verdict | null {
+    const host = hostOf(question);
+    if (host === null) return null;
+    const known = remembered(this.#dials, hostText(host), MOST_READ, () => new Map<string, Verdict | null>());
+    return remembered(known, destination, MOST_DIALLED, text => {
+      const endpoint = parseEndpoint(text);
+      return endpoint === null ? null : this.#ask({ ask: 'dial', host, endpoint });
+    });
   }
 
   #ask(question: Question): Verdict {
@@ -168,11 +180,7 @@ class PolicyReplay implements Replay {
 
   #originOf(url: string): Origin | null {
     const slash = pathStart(url);
-    return remembered(this.#origins, slash < 0 ? url : url.slice(0, slash), parseOrigin);
-  }
-
-  #endpointOf(destination: string): Endpoint | null {
-    return remembered(this.#endpoints, destination, parseEndpoint);
+    return remembered(this.#origins, slash < 0 ? url : url.slice(0, slash), MOST_READ, parseOrigin);
   }
 }
 
@@ -196,12 +204,12 @@ function pathStart(url: string): number {
 
 const UNSPECIFIED = ok(addressFromBytes(new Uint8Array(4)));
 
-function remembered<T>(known: Map<string, T>, text: string, read: (text: string) => T): T {
+function remembered<T>(known: Map<string, T>, text: string, most: number, read: (text: string) => T): T {
   const before = known.get(text);
   if (before !== undefined) return before;
   const value = read(text);
-  if (known.size >= MOST_READ) known.clear();
-  known.set(text, value);
+  if (known.size >= most) known.clear();
+  known.set(owned(text), value);
   return value;
 }
 
@@ -306,7 +314,7 @@ class Changes implements ReadonlyChanges {
   note(subject: string, reason: string, rule: string | null): void {
     this.total += 1;
     const entry = this.#tally.at(`${subject}\0${reason}\0${rule}`);
-    entry.change ??= { subject, reason, rule, times: 0 };
+    entry.change ??= { subject: owned(subject), reason: owned(reason), rule, times: 0 };
     entry.times += 1;
   }
 

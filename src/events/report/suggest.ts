@@ -10,6 +10,7 @@ import { classifyAddress } from '../../policy/special.js';
 import { classifyName } from '../../policy/special-names.js';
 import { PathSet } from './path-set.js';
 import type { Recorded } from './recorded.js';
+import { owned } from './tally.js';
 
 /** One port of one host. */
 export interface PortUse {
@@ -99,7 +100,7 @@ export class Gatherer implements Gathered {
     let paths = use.methods.get(method);
     if (paths === undefined) {
       paths = new PathSet();
-      use.methods.set(method, paths);
+      use.methods.set(owned(method), paths);
     }
     paths.add(whole.ok ? path : '*');
     if (whole.ok) noteSample(use, { method, url: url.replace(/\?.*$/s, '') });
@@ -117,7 +118,7 @@ export class Gatherer implements Gathered {
     else if (!parseHostname(host).ok) this.openSpecial ||= kind === 'special';
     else {
       const closed = this.sites.get(host)?.closed;
-      if (closed !== undefined && closed.size < MOST_CLOSED) closed.add(destination);
+      if (closed !== undefined && closed.size < MOST_CLOSED) closed.add(owned(destination));
     }
   }
 
@@ -142,8 +143,8 @@ export class Gatherer implements Gathered {
       return null;
     }
     if (name.ok && classifyName(name.value) === 'metadata') this.allowMetadata = true;
-    const site: Site = { host, ports: new Map(), closed: new Set(), lookedUp: false };
-    this.sites.set(host, site);
+    const site: Site = { host: owned(host), ports: new Map(), closed: new Set(), lookedUp: false };
+    this.sites.set(site.host, site);
     return site;
   }
 }
@@ -151,7 +152,8 @@ export class Gatherer implements Gathered {
 /** The first in order, so that the order of the record does not show. */
 function noteSample(use: PortUse, sample: NonNullable<PortUse['sample']>): void {
   const key = ({ method, url }: typeof sample): string => `${url} ${method}`;
-  if (use.sample === null || key(sample) < key(use.sample)) use.sample = sample;
+  if (use.sample !== null && key(sample) >= key(use.sample)) return;
+  use.sample = { method: owned(sample.method), url: owned(sample.url) };
 }
 
 function originOf(url: string): string {
@@ -161,6 +163,6 @@ function originOf(url: string): string {
 
 function noteSecret(secrets: Map<string, Set<string>>, secret: string, where: string): void {
   const known = secrets.get(secret);
-  if (known === undefined) secrets.set(secret, new Set([where]));
+  if (known === undefined) secrets.set(owned(secret), new Set([where]));
   else known.add(where);
 }
