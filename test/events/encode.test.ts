@@ -84,6 +84,50 @@ test('encodeEvent makes one printable line that parses back, whatever the string
   );
 });
 
+test('encodeEvent writes every number as JSON.stringify does', () => {
+  const awkward = [
+    0,
+    1,
+    9,
+    10,
+    99_999_999,
+    100_000_000,
+    100_000_001,
+    1_764_000_000_123,
+    9e15,
+    1e16,
+    2 ** 53,
+    1e21,
+  ];
+  const fractions = [
+    0.5,
+    0.001,
+    0.0001,
+    1.005,
+    12.34,
+    99_999.999,
+    100_000.001,
+    0.1 + 0.2,
+    1e-7,
+    5e-324,
+    1.7e308,
+  ];
+  const odd = [-1, -0.5, Number.NaN, Number.POSITIVE_INFINITY, -0];
+  const numbers = fc.oneof(
+    fc.constantFrom(...awkward, ...fractions, ...odd),
+    fc.double(),
+    fc.maxSafeNat(),
+    fc.nat(10 ** 9).map(n => n / 1_000),
+  );
+  fc.assert(
+    fc.property(numbers, value => {
+      const line = encodeEvent(numbered(allowedBody({ duration_ms: value }), 1));
+      expect(line).toContain(`"duration_ms":${JSON.stringify(value)},`);
+    }),
+    { seed: 20_261_127, numRuns: 3_000 },
+  );
+});
+
 test('encodeEvent bounds the line, whatever the length of the strings', () => {
   const huge = '\u0001'.repeat(300_000);
   const network = networkOf({

@@ -5,6 +5,9 @@
  * Pure. What is signed is a line's own text up to `,"sig":`, so that nobody has to agree on how JSON is written.
  */
 import { hash } from 'node:crypto';
+import { type AsciiWriter, piece } from '../ascii.js';
+import { writeEvent } from '../encode.js';
+import type { Event } from '../event.js';
 
 /** What `format` says. A spool of a newer one is refused, never guessed at. */
 export const SPOOL_FORMAT = 1;
@@ -59,9 +62,24 @@ export function hashOf(line: string): string {
   return hash('sha256', line, 'base64url');
 }
 
-export function emitRecord(n: number, prev: string, event: string): string {
-  return `{"n":${n},"prev":"${prev}","event":${event}}`;
+/** As `hashOf`, of a line that is bytes already. */
+export function hashOfBytes(line: Uint8Array): string {
+  return hash('sha256', line, 'base64url');
 }
+
+/** Writes the record of `event`, without a line feed. */
+export function writeRecord(w: AsciiWriter, n: number, prev: string, event: Event): void {
+  w.reserve(0);
+  w.put(RECORD_PIECES.n);
+  w.number(n);
+  w.put(RECORD_PIECES.prev);
+  w.word(prev);
+  w.put(RECORD_PIECES.event);
+  writeEvent(w, event);
+  w.byte(0x7d);
+}
+
+const RECORD_PIECES = { n: piece('{"n":'), prev: piece(',"prev":"'), event: piece('","event":') } as const;
 
 export function emitHead(head: Omit<Head, 'kind'>, sign: Sign): string {
   const { segment, format, spool, first, gatewayId, seq, timestamp, prev } = head;

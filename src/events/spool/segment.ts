@@ -7,19 +7,22 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeObject } from '../encode.js';
+import { AsciiWriter } from '../ascii.js';
 import type { Event } from '../event.js';
 import { syncFolder } from './folder.js';
 import {
   emitCheckpoint,
   emitHead,
-  emitRecord,
   hashOf,
+  hashOfBytes,
   type SegmentName,
   type Sign,
   SPOOL_FORMAT,
   segmentFile,
+  writeRecord,
 } from './format.js';
+
+const LINE_FEED = 0x0a;
 
 /** Where the chain stands. */
 export interface Link {
@@ -41,6 +44,7 @@ export class Segment {
   readonly #spool: string;
   readonly #sign: Sign;
   readonly #handle: FileHandle;
+  readonly #lines = new AsciiWriter();
   bytes = 0;
   /** Number of the last record. */
   n: number;
@@ -75,19 +79,18 @@ export class Segment {
     return this.#line(emitHead({ ...head, timestamp: this.openedAt, prev: this.hash }, this.#sign));
   }
 
+  /** The bytes are the segment's own: they stand until the next call. */
   records(events: readonly Event[]): Uint8Array {
-    let text = '';
-    let { n, hash } = this;
+    const lines = this.#lines;
+    lines.reset();
     for (const event of events) {
-      n += 1;
-      const line = emitRecord(n, hash, encodeObject(event));
-      hash = hashOf(line);
-      text += `${line}\n`;
+      const start = lines.at;
+      writeRecord(lines, this.n + 1, this.hash, event);
+      this.n += 1;
+      this.hash = hashOfBytes(lines.view(start));
+      lines.byte(LINE_FEED);
     }
-    this.n = n;
-    this.hash = hash;
-    // Lines are printable ASCII: a code unit is a byte.
-    return Buffer.from(text, 'latin1');
+    return lines.view();
   }
 
   /** The bytes, and the line as the anchor keeps it. */
