@@ -11,6 +11,7 @@ export { errorCode, GatewayError, type GatewayErrorCode } from '../core/errors.j
 export type { Host, Hostname } from '../core/host.js';
 export type { Result } from '../core/result.js';
 export type { Resolver } from '../dns/resolver.js';
+export type { EventBus, EventQuery } from '../events/bus.js';
 export type {
   Event,
   EventType,
@@ -18,9 +19,15 @@ export type {
   GatewayFact,
   Layer,
   NetworkEvent,
+  Timings,
 } from '../events/event.js';
+export { EVENT_VERSION } from '../events/event.js';
 export type { Sink } from '../events/feeder.js';
 export { type FileSinkOptions, openFileSink } from '../events/file-sink.js';
+export { type BadLine, type ReadOptions, readEvents } from '../events/read.js';
+export { type FsyncPolicy, openSpool, type SpoolOptions } from '../events/spool/spool.js';
+export { type Verification, type VerifyOptions, verifySpool } from '../events/spool/verify.js';
+export type { EventStore } from '../events/store.js';
 export {
   type Admitted,
   createGateway,

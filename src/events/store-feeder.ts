@@ -68,10 +68,7 @@ export class StoreFeeder {
     if (signal?.aborted) stop();
     signal?.addEventListener('abort', stop, { once: true });
     try {
-      // A write that is pending ends when the sink is told that nobody waits.
-      const giveUp = (): void => sink.giveUp?.();
-      this.#stop.signal.addEventListener('abort', giveUp, { once: true });
-      await this.#done;
+      await Promise.race([this.#done, this.#givenUp()]);
       await sink.close?.(signal);
     } finally {
       signal?.removeEventListener('abort', stop);
@@ -79,9 +76,22 @@ export class StoreFeeder {
     }
   }
 
+  /** A write that is pending ends when the sink is told that nobody waits; one that cannot be told is left alone. */
+  #givenUp(): Promise<void> {
+    const { sink } = this.#options;
+    return new Promise(resolve => {
+      const giveUp = (): void => {
+        if (sink.giveUp === undefined) resolve();
+        else sink.giveUp();
+      };
+      if (this.#stop.signal.aborted) giveUp();
+      else this.#stop.signal.addEventListener('abort', giveUp, { once: true });
+    });
+  }
+
   async #run(): Promise<void> {
     const { onTrouble } = this.#options;
-    let from = (await this.#bookmark.load().catch(() => null)) ?? 'opening';
+    let from = await this.#place();
     while (!this.#stop.signal.aborted) {
       try {
         return await this.#carry(from);
@@ -96,9 +106,24 @@ export class StoreFeeder {
     }
   }
 
+  /** Noted at once, so that a run in which nothing could be delivered is not passed over by the next. */
+  async #place(): Promise<string> {
+    const { opening } = this.#options.store;
+    try {
+      const known = await this.#bookmark.load();
+      if (known !== null) return known;
+      await this.#bookmark.save(opening);
+    } catch (error) {
+      this.#options.onTrouble(this.name, error);
+    }
+    return opening;
+  }
+
   async #carry(from: string): Promise<void> {
     const { sink, store } = this.#options;
     for await (const batch of store.read({ from, signal: this.#stop.signal })) {
+      // What is not handed over now stays in the store for the next run.
+      if (this.#stop.signal.aborted) return;
       await this.#hand(sink, batch);
       this.#read += 1;
       if (this.#read % NOTE_EVERY === 0 || batch.length < NOTE_EVERY) await this.#note();
@@ -109,6 +134,8 @@ export class StoreFeeder {
     try {
       await sink.write(batch);
     } catch (error) {
+      // Given up is not lost: it stands in the store.
+      if (this.#stop.signal.aborted) return;
       this.#lose(batch.length, error);
     }
     if (!this.#tells) this.#settled = batch.at(-1)?.id ?? this.#settled;

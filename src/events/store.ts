@@ -3,19 +3,16 @@ import type { Emit, Event } from './event.js';
 import type { Sink } from './feeder.js';
 
 export interface StoreRead {
-  /**
-   * The `id` of an event: what comes after it. `start`: everything that is kept. `opening`: what was written since the
-   * store was opened.
-   */
+  /** The `id` of an event: what comes after it. `start`: everything that is kept. Or the store's `opening`. */
   readonly from: string;
   readonly signal?: AbortSignal;
 }
 
 /** How far a reader with a name has come, kept over restarts. */
 export interface Bookmark {
-  /** The `id` of the last event that the reader is done with; null: it has none. */
+  /** What `read` goes on from: the `id` of the last event that the reader is done with; null: it was never here. */
   load(): Promise<string | null>;
-  save(id: string): Promise<void>;
+  save(from: string): Promise<void>;
 }
 
 export interface EventStore extends Sink {
@@ -24,6 +21,8 @@ export interface EventStore extends Sink {
    * However slow the reader is, nobody waits for it. Throws `CURSOR_UNKNOWN` where what would come next is not kept.
    */
   read(options: StoreRead): AsyncIterable<readonly Event[]>;
+  /** Where what is written since the opening begins: good for `read`, also in later runs. */
+  readonly opening: string;
   bookmark(name: string): Bookmark;
   /** Takes what the store has to tell of itself, from its opening on. Called once. */
   tellTo(emit: Emit): void;

@@ -80,6 +80,7 @@ export async function openSpool(options: SpoolOptions): Promise<EventStore> {
 class Spool implements EventStore {
   readonly name: string;
   readonly whenFull: Sink['whenFull'];
+  readonly opening: string;
   readonly #options: SpoolOptions;
   readonly #clock: Clock;
   readonly #fsync: FsyncPolicy;
@@ -94,8 +95,6 @@ class Spool implements EventStore {
   #facts: EventBody[];
   #emit: Emit | null = null;
   #last: Link;
-  /** Where what is written from now on begins. */
-  readonly #opening: string;
   #segment: Segment | null = null;
   #lastId = '';
   /** Records that no checkpoint or fsync stands behind yet. */
@@ -122,7 +121,7 @@ class Spool implements EventStore {
     this.#key = key;
     this.#manifest = manifest;
     this.#last = tail;
-    this.#opening = `segment:${tail.segment + 1}`;
+    this.opening = `segment:${tail.segment + 1}`;
     this.#facts = facts;
     this.#unlock = unlock;
     this.#trimmer = new Trimmer(options.dir, key, { ...KEEP, ...options.keep });
@@ -148,8 +147,7 @@ class Spool implements EventStore {
 
   async *read({ from, signal }: StoreRead): AsyncGenerator<readonly Event[]> {
     const { dir } = this.#options;
-    const place = from === 'opening' ? this.#opening : from;
-    yield* readSpool(dir, { from: place, follow: true, news: this.#wakes, ...(signal && { signal }) });
+    yield* readSpool(dir, { from, follow: true, news: this.#wakes, ...(signal && { signal }) });
   }
 
   async close(signal?: AbortSignal): Promise<void> {
