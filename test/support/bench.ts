@@ -9,6 +9,7 @@ import { type Endpoint, endpointText } from '../../src/core/address.js';
 import { GatewayError } from '../../src/core/errors.js';
 import { type Hostname, parseHostname } from '../../src/core/host.js';
 import type { Event } from '../../src/events/event.js';
+import type { Sink } from '../../src/events/feeder.js';
 import { PROXY_PORT } from '../../src/gateway/of-policy.js';
 import { type Admitted, createGateway, type Gateway } from '../../src/gateway.js';
 import type { Flow } from '../../src/net/flow.js';
@@ -40,6 +41,7 @@ export interface BenchOptions {
   readonly h2?: boolean;
   /** Deadlines towards the upstream. */
   readonly times?: Partial<UpstreamTimes>;
+  readonly sinks?: readonly Sink[];
   /** Signs the upstreams' certificates; absent: made anew. */
   readonly upstreamCa?: TestCa;
 }
@@ -119,6 +121,7 @@ export async function openBench(options: BenchOptions): Promise<Bench> {
     resolver: { resolve: async name => resolved(name, options.resolve) },
     dialler,
     env: options.env ?? {},
+    sinks: options.sinks ?? [],
     ...(options.literals && { literals: options.literals }),
     ...(options.times && { times: options.times }),
   });

@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +15,8 @@ import { encodeEvent } from '../../../src/events/encode.js';
 import type { Event, EventBody } from '../../../src/events/event.js';
 import type { Sink } from '../../../src/events/feeder.js';
 import { openFileSink } from '../../../src/events/file-sink.js';
+import { openEventServer } from '../../../src/sinks/server.js';
+import { openBench } from '../bench.js';
 import { allowedBody, numbered, refusedBody } from '../events.js';
 import {
   type CorpusAdapter,
@@ -106,9 +109,77 @@ const SCENARIOS: readonly (readonly [RegExp, Scenario])[] = [
   [/denied requests/, flood],
   [/event file mode/, privateLog],
   [/crash mid-write/, crashedLog],
-  [/subscriber over TCP/, async () => skipped('no subscriber over TCP: the control server is not there yet')],
-  [/guest learns/, async () => skipped('asked of the whole gateway')],
+  [/subscriber over TCP/, silentSubscriber],
+  [/guest learns/, curiousGuest],
 ];
+
+const SERVER = {
+  name: 'subscribers',
+  listen: { kind: 'tcp', address: '127.0.0.1', port: 0 },
+  token: 'a-token-of-the-operator-0123456789',
+  filter: null,
+  encode: (event: Event) => encodeEvent(event).trimEnd(),
+  ring: { events: 10_000, bytes: 10_000_000 },
+  readers: 4,
+  stallMs: 100,
+  beatMs: 60_000,
+} as const;
+
+/** Asks for the stream as an operator's program does, and then reads nothing. */
+async function silentSubscriber(): Promise<Outcome> {
+  const server = await openEventServer(SERVER);
+  const bus = createBus({ clock: systemClock, sinks: [server] });
+  const [{ port } = { port: 0 }] = server.listensOn;
+  const socket = connect({ host: '127.0.0.1', port });
+  socket.on('error', () => undefined);
+  const headers = `Host: 127.0.0.1:${port}\r\nAuthorization: Bearer ${SERVER.token}`;
+  socket.write(`GET /events HTTP/1.1\r\n${headers}\r\n\r\n`);
+  while (server.readers === 0) await delay(5);
+  socket.pause();
+  const url = `https://allowed.test/${'p'.repeat(4_000)}`;
+  while (server.readers > 0) {
+    for (let i = 0; i < 200; i++) bus.emit(allowedBody({ url }));
+    await delay(5);
+  }
+  const { blocked } = bus;
+  socket.destroy();
+  await bus.close();
+  return compare('cut off, nobody blocked', `cut off, ${blocked ? 'blocked' : 'nobody blocked'}`);
+}
+
+/** A sandbox whose policy allows everything, and that knows where the stream is served. */
+async function curiousGuest(): Promise<Outcome> {
+  const server = await openEventServer(SERVER);
+  const [{ port } = { port: 0 }] = server.listensOn;
+  const bench = await openBench({
+    policy: { mode: 'allow_all', block_private_ips: false, allow_cidr: ['127.0.0.0/8'], allow_domain: ['*'] },
+    resolve: () => ['127.0.0.1'],
+    sinks: [server],
+  });
+  try {
+    const asked = ['127.0.0.1', 'evil.test', 'localhost'].map(async host => {
+      const isName = host !== '127.0.0.1';
+      const target = { host: isName ? host : null, port, ...(!isName && { address: host }) };
+      const socket = await bench.connect(target);
+      const headers = `Host: ${host}:${port}\r\nAuthorization: Bearer ${SERVER.token}`;
+      socket.write(`GET /events HTTP/1.1\r\n${headers}\r\n\r\n`);
+      socket.setEncoding('latin1');
+      let answer = '';
+      socket.on('data', text => {
+        answer += text;
+      });
+      await new Promise(resolve => socket.once('close', resolve).once('end', () => socket.destroy()));
+      return answer.includes('text/event-stream') || answer.startsWith('HTTP/1.1 200') ? host : null;
+    });
+    const reached = (await Promise.all(asked)).filter(host => host !== null);
+    return compare(
+      'reached by 0, dialled 0',
+      `reached by ${reached.length}, dialled ${bench.dialled.length}`,
+    );
+  } finally {
+    await bench[Symbol.asyncDispose]();
+  }
+}
 
 /** A pipe that is full: emitting goes on, the queue is bounded, and on recovery a marker counts the loss. */
 async function stoppedConsumer(log: string): Promise<Outcome> {
