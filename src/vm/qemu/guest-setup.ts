@@ -12,14 +12,16 @@ export async function prepareGuest(
   config: VMConfig,
   guest: GuestFileAccess,
 ): Promise<ReadonlyMap<string, string>> {
-  const { door, vfs } = config;
+  const { door, vfs, workingDir, imageConfig } = config;
   const trust = door === null ? { files: [], env: new Map() } : await guestTrust(door.caPem, guest);
-  const workspace = vfs.workspace ?? DEFAULT_WORKSPACE;
+  // Made where the image lacks them, as Docker does with WORKDIR.
+  const folders = [vfs.workspace ?? DEFAULT_WORKSPACE, workingDir, imageConfig?.workingDir].filter(
+    path => path?.startsWith('/') === true,
+  );
   await guest.putFiles([
     ...etcFiles(config),
     ...trust.files,
-    // The folder itself.
-    { path: `${workspace}/`, content: new Uint8Array(0) },
+    ...folders.map(path => ({ path: `${path}/`, content: new Uint8Array(0) })),
   ]);
   return new Map([
     ['PATH', PATH],
