@@ -65,7 +65,7 @@ const SLOTS: ReadonlyMap<string, Slot> = new Map<string, Slot>([
 ]);
 
 /** The others have a grammar that no secret fits, or are read by somebody who searches them. */
-const HOLDS_ANY_TEXT: ReadonlySet<Slot> = new Set<Slot>(['connection', 'upgrade', 'te']);
+const HOLDS_ANY_TEXT: ReadonlySet<Slot> = new Set<Slot>(['connection', 'upgrade', 'te', 'trailer', 'expect']);
 
 const SLOT_NAMES = new FieldNames(SLOTS.keys());
 

@@ -74,7 +74,7 @@ export function parseHead(fields: HeaderList, reading: HeadReading): Result<Requ
   const hasContent = framing.value.kind !== 'none';
   if (control.expect !== null && control.expect.toLowerCase() !== '100-continue')
     return refused('bad-expectation');
-  if (control.trailer !== null && hasContent) endToEnd.push(['trailer', control.trailer]);
+  if (control.trailer !== null) (hasContent ? endToEnd : dropped).push(['trailer', control.trailer]);
   return ok({
     method,
     authority: authority.value,

@@ -264,6 +264,11 @@ const accepted: readonly Accepted[] = [
     want: { framing: { kind: 'length', bytes: 0 } },
   },
   {
+    name: 'a Trailer field that is not sent on, for whoever searches it',
+    text: `${GET}Trailer: X\r\n\r\n`,
+    want: { headers: [], dropped: [['Trailer', 'X']] },
+  },
+  {
     name: 'an expectation of content',
     text: `${POST}Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n`,
     want: { expectsContinue: true, headers: [] },
