@@ -10,6 +10,8 @@ const BACKSLASH = 0x5c;
 const AMPERSAND = 0x26;
 const SEMICOLON = 0x3b;
 const HASH = 0x23;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -21,7 +23,7 @@ export const ESCAPE_STARTS: readonly number[] = [PERCENT, BACKSLASH, AMPERSAND, 
  * around a line break. A quote or another byte behind a backslash stands for itself.
  */
 export const ESCAPE_BYTES: Uint8Array = Buffer.from(
-  '%\\&#;\r\n+/-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
+  '%\\&#;{}\r\n+/-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
   'latin1',
 );
 
@@ -51,7 +53,8 @@ export function lengthOf(spelled: number): number {
 export function readEscape(raw: Uint8Array, at: number): number {
   switch (raw[at]) {
     case PERCENT:
-      return readHex(raw, at, 1, 2);
+      // `%u0041` is what JavaScript's escape() writes and old servers read.
+      return isLetterU(raw[at + 1]) ? readHex(raw, at, 2, 4) : readHex(raw, at, 1, 2);
     case BACKSLASH:
       return readBackslash(raw, at);
     case AMPERSAND:
@@ -82,7 +85,7 @@ function readBackslash(raw: Uint8Array, at: number): number {
     case undefined:
       return CUT_SHORT;
     case 0x75: // u
-      return readHex(raw, at, 2, 4);
+      return raw[at + 2] === OPENING_BRACE ? readBraced(raw, at) : readHex(raw, at, 2, 4);
     case 0x78: // x
       return readHex(raw, at, 2, 2);
     case 0x6e: // n, r: a line break inside a string
@@ -98,6 +101,28 @@ function readBackslash(raw: Uint8Array, at: number): number {
     default:
       return NO_ESCAPE;
   }
+}
+
+/** `\u{000041}` is 10 bytes: longer spellings are nobody's encoder. */
+const LONGEST_BRACED = 10;
+
+/** `\u{…}`: one to six hexadecimal digits (ECMAScript §12.9.4). */
+function readBraced(raw: Uint8Array, at: number): number {
+  let code = 0;
+  for (let i = at + 3; i < at + LONGEST_BRACED; i++) {
+    const byte = raw[i];
+    if (byte === undefined) return CUT_SHORT;
+    if (byte === CLOSING_BRACE)
+      return i > at + 3 && code <= 0x10ffff ? escapeOf(code, i + 1 - at) : NO_ESCAPE;
+    const digit = hexDigit(byte);
+    if (digit < 0) return NO_ESCAPE;
+    code = code * 16 + digit;
+  }
+  return NO_ESCAPE;
+}
+
+function isLetterU(byte: number | undefined): boolean {
+  return byte === 0x75 || byte === 0x55;
 }
 
 const NAMED = new Map<string, number>([

@@ -11,7 +11,7 @@ import { foreignIn } from './foreign.js';
 import { FORBIDDEN_FIELDS } from './place.js';
 import { isLeak, type Leak, reasonOf, type Scope } from './scan.js';
 import type { SandboxSecrets } from './store.js';
-import { mayHoldPlaceholder, swapPlaceholders } from './swap.js';
+import { basicCredentials, mayHoldPlaceholder, swapPlaceholders } from './swap.js';
 import type { Subject } from './watch.js';
 
 interface Head {
@@ -59,6 +59,8 @@ function isClean(
   for (const [name, value] of headers) {
     const mayStand = mayHoldPlaceholder(value) && !FORBIDDEN_FIELDS.has(name);
     shown.push(name, mayStand ? masked(value) : value);
+    const inside = basicText(value);
+    if (inside !== null) shown.push(masked(inside));
   }
   for (const [name, value] of dropped) shown.push(name, value);
   if (shown.some(mayHoldPlaceholder)) return false;
@@ -97,6 +99,8 @@ function piecesOf({ authority, method, path, headers, dropped = [] }: Head): {
     if (FORBIDDEN_FIELDS.has(lowerName)) forbidden.push(piece);
     // Searched for values too: they leave as they are.
     open.push(piece);
+    const inside = basicText(value);
+    if (inside !== null) open.push({ ...piece, text: inside });
   }
   for (const [name, value] of dropped) {
     const piece = { place: `header:${name.toLowerCase()}`, text: `${name}: ${value}` };
@@ -104,6 +108,12 @@ function piecesOf({ authority, method, path, headers, dropped = [] }: Head): {
     forbidden.push(piece);
   }
   return { open, forbidden };
+}
+
+/** What stands in Basic credentials, where a spelling of its own would be hidden by the base64 around it. */
+function basicText(value: string): string | null {
+  const isB = (value.charCodeAt(0) | 0x20) === 0x62;
+  return isB ? (basicCredentials(value)?.text ?? null) : null;
 }
 
 function leaksIn(

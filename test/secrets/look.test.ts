@@ -16,6 +16,8 @@ const spelled = (value: string): string[] => [
   JSON.stringify(JSON.stringify(value)).slice(1, -1),
   Array.from(value, character => `&#${character.codePointAt(0)};`).join(''),
   Array.from(value, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
+  Array.from(value, character => `\\u{${character.codePointAt(0)?.toString(16)}}`).join(''),
+  Array.from(value, character => `%u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
   Buffer.from(value).toString('base64'),
   Buffer.from(`x${value}`)
     .toString('base64')
@@ -63,7 +65,7 @@ test('look finds the same where more may follow', () => {
 });
 
 test('what no needle and no escape is made of is passed over, up to the run that may go on', () => {
-  const noise = Buffer.from('{"id": 7, "name": [some, words]}'.repeat(200));
+  const noise = Buffer.from('{"id": 7, "name": [some, words]},'.repeat(200));
   expect(matcher.runs.find(noise, true)).toEqual([]);
   expect(look(matcher, noise, always, false)).toEqual({ hits: [], keep: noise.length, hold: noise.length });
   const open = Buffer.concat([noise, Buffer.from('s3cr3t')]);

@@ -197,7 +197,29 @@ const spelled: [string, string][] = [
   ['reversed', [...A.value].reverse().join('')],
   ['case', A.placeholder.toUpperCase()],
   ['base64', encodeURIComponent(basic(`x${A.value}`))],
+  ['json', [...A.placeholder].map(c => `\\u{${c.charCodeAt(0).toString(16)}}`).join('')],
+  ['json', A.placeholder.replace('_', '\\u{00005f}')],
+  ['percent', A.placeholder.replace('_', '%u005f')],
 ];
+
+const inBasic: [string, string][] = [
+  ['case', A.placeholder.toUpperCase()],
+  ['percent', encodeAll(A.placeholder)],
+  ['json', A.placeholder.replace('_', '\\u005f')],
+  ['hex', Buffer.from(A.value).toString('hex')],
+  ['reversed', [...A.value].reverse().join('')],
+];
+
+for (const [encoding, text] of inBasic) {
+  test(`substitute finds ${encoding} under the base64 of Basic credentials`, () => {
+    const value = `Basic ${Buffer.from(`u:${text}`, 'latin1').toString('base64')}`;
+    const got = substitute(corpusSecrets(), outbound({ ...evil, headers: [['Authorization', value]] }));
+    expect(got).toMatchObject({
+      ok: false,
+      leaks: [{ secret: 'A', place: 'header:authorization', encoding }],
+    });
+  });
+}
 
 for (const [encoding, text] of spelled) {
   for (const place of ['header', 'query', 'path'] as const) {
