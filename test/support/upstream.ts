@@ -292,11 +292,12 @@ export async function raw(
   });
   socket.on('data', (chunk: Buffer) => received.push(chunk));
   socket.once('end', closes).once('close', closes).once('error', closes);
-  const halfClose = halfCloseAfterMs === null ? null : setTimeout(() => socket.end(), halfCloseAfterMs);
   const giveUp = new AbortController();
   for (const piece of split(bytes, pieces)) {
     if (!closed) await new Promise<void>(resolve => void socket.write(piece, () => resolve()));
   }
+  // From the last byte on: on a busy machine a byte at a time takes its time.
+  const halfClose = halfCloseAfterMs === null ? null : setTimeout(() => socket.end(), halfCloseAfterMs);
   const late = delay(timeoutMs, undefined, { signal: giveUp.signal }).catch(() => undefined);
   await Promise.race([ended, late]);
   if (halfClose !== null) clearTimeout(halfClose);
