@@ -40,6 +40,7 @@ await build({
   },
   logLevel: 'warning',
 });
-// The warden is found beside the file that starts it.
+// Warden and forwarder are found beside the file that starts them.
 copyFileSync(join(dist, 'net', 'vestibule', 'warden.cjs'), join(dist, 'cli', 'warden.cjs'));
+copyFileSync(join(dist, 'net', 'forwards', 'forwarder.cjs'), join(dist, 'cli', 'forwarder.cjs'));
 chmodSync(join(dist, 'cli', 'main.js'), 0o755);
