@@ -213,6 +213,7 @@ async function userNetwork(): Promise<{ readonly exec: Exec; close(): Promise<vo
     agentFd: 3,
     monitorFd: 4,
     net: null,
+    shares: [],
     more: ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='],
   });
   const child = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'] });

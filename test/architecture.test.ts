@@ -20,6 +20,7 @@ const SHELLS = new RegExp(
     'vm/process/(command|enclosure|host|joiner|machine|root|signals|status|terminal)',
     'vm/qemu/(accel|boot|closure|default-image|guest-exec|guest-files|initramfs|kernel|machine|vmlinux|vmm)',
     'net/forwards/(forwarder|index)',
+    'vm/qemu/shares',
     'vm/images/(blobs|decompress|derived|lock|lower|refs|store|write-tree)',
     'vm/images/source/(folder|root-folder|take)',
     'vm/images/registry/(client|logins)',

@@ -42,6 +42,8 @@ export type EventType =
   | 'file.created' // in the workspace or a mount of a sandbox, by whomever
   | 'file.changed'
   | 'file.removed'
+  | 'forward.opened' // a connection came in through a port that is forwarded: `gateway.message` has its two ends
+  | 'forward.closed' // it has ended
   | 'vm.started' // a machine takes commands
   | 'vm.ended'; // it has ended: `gateway.message` says why
 

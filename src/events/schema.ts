@@ -43,6 +43,8 @@ export const EVENT_TYPES: Readonly<Record<EventType, string>> = {
   'file.created': 'A file or folder appeared in the workspace or a mount of a sandbox.',
   'file.changed': 'Its content or its mode is another.',
   'file.removed': 'It is gone from there.',
+  'forward.opened': 'A connection came in by a port forward; `gateway.message` names its peer and the port.',
+  'forward.closed': 'It has ended; `gateway.detail` has the bytes of a TCP connection.',
   'vm.started': 'A machine takes commands from now on.',
   'vm.ended': 'The machine has ended; `gateway.message` says why.',
 };

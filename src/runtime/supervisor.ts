@@ -16,6 +16,7 @@ import { ErrVMNotFound, ErrVMState, type Machine, type VMConfig } from '../vm/in
 import { backendOf } from './backends.js';
 import { type ControlServer, type ControlTarget, serveControl } from './control-server.js';
 import { EventRing } from './event-ring.js';
+import { tellForwards } from './forward-events.js';
 import type { Launch } from './launch.js';
 import type { Lock } from './locks.js';
 import { layersOf, validateNetworkConfig } from './network.js';
@@ -121,7 +122,10 @@ export class Supervisor {
     const door = config.network.enabled ? await gateway.openDoor(id, backendOf(backend).link) : null;
     parts.door = door;
     const hide = [homeDir, caDir, this.#launch.ledgerDir, ...secretFiles(gateway.policy)];
-    const machine = await backendOf(backend).create(vmConfigOf(this.#record, { paths, homeDir, hide, door }));
+    const machine = await backendOf(backend).create({
+      ...vmConfigOf(this.#record, { paths, homeDir, hide, door }),
+      onForward: tellForwards(id, gateway.events.emit),
+    });
     parts.machine = machine;
     await machine.start();
     const told = toldMachine(machine, {

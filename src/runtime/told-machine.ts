@@ -42,6 +42,9 @@ export function toldMachine(machine: Machine, telling: Telling): Machine {
   };
   return {
     ...told,
+    get forwards() {
+      return machine.forwards;
+    },
     get pid() {
       return machine.pid;
     },

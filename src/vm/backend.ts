@@ -5,6 +5,7 @@
  * knows nothing of policies: its way to the network is the `MachineDoor` that the gateway opened for it.
  */
 import type { Readable, Writable } from 'node:stream';
+import type { ForwardEvent } from '../net/forwards/index.js';
 import type { Cell, Tap } from '../net/vestibule/index.js';
 import type { DataFile } from './command.js';
 import type { DiskMount, HostIPMapping, ImageConfig, PortForward, Resources, VFSConfig } from './config.js';
@@ -57,11 +58,15 @@ export interface VMConfig {
   readonly searchDomains: readonly string[];
   readonly mtu?: number;
   readonly portForwards: readonly PortForward[];
+  /** Told of every connection that comes in through a forward, when it begins and when it ends. */
+  readonly onForward?: (event: ForwardEvent) => void;
   /** Paths of the host that no mount may bring into view. */
   readonly hide: readonly string[];
 }
 
 export interface Machine extends AsyncDisposable {
+  /** The forwards that are open, with the ports that they got; empty while it does not run. */
+  readonly forwards: readonly PortForward[];
   /** Of the machine's first process on the host; null while none runs. */
   readonly pid: number | null;
   /** The root file system on the host, where it is a folder or an image there; null otherwise. */

@@ -11,7 +11,8 @@ import { ownTarget } from './plain.js';
 import type { PortRange } from './ports.js';
 import { parseRefusals, parseTapRefusals, type Refusal } from './refusals.js';
 import { portUpdate } from './ruleset.js';
-import { closeTap, serveDhcp } from './tap.js';
+import { closeTap, serveDhcp, type Tap } from './tap.js';
+import { admissionRules, type TapLease } from './tap-rules.js';
 import { findTools, nftMending, SYSTEM_PATH } from './tools.js';
 import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
 
@@ -68,7 +69,7 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
   return {
     sandbox: options.sandbox,
     cell,
-    tap: gate.tap === null || lease === null ? null : { fd: gate.tap.fd, lease },
+    tap: gate.tap === null || lease === null ? null : tapOf(gate, gate.tap.fd, cell, lease),
     reloadPorts: ports => reloadPorts(gate, cell, listeners, ports),
     refusals: () => listRefusals(gate, cell),
     closed,
@@ -88,6 +89,18 @@ async function openAnyGate(
     if (!denied || process.getuid?.() !== 0) throw error;
     return { gate: await openGate({ ...options, userNamespace: false }), userNamespace: false };
   }
+}
+
+function tapOf({ gatePid }: Gate, fd: number, cell: Cell, lease: TapLease): Tap {
+  return {
+    fd,
+    lease,
+    gatePid,
+    admit: async ports => {
+      if (cell.tools.nft === null) throw new GatewayError('TOOL_MISSING', nftMending());
+      await nft(cell.tools.nft, cell, gatePid, ['-f', '-'], admissionRules(lease, ports));
+    },
+  };
 }
 
 async function reloadPorts(

@@ -53,6 +53,25 @@ const PROHIBITED = 'reject with icmpx type admin-prohibited';
 /** What a kernel says by itself when an IPv6 link comes up: nobody's attempt, so not evidence. */
 const LINK_CHATTER = '{ nd-router-solicit, mld-listener-report, mld-listener-done, mld2-listener-report }';
 
+/** Ports of the machine that lead into it. */
+export interface GuestPorts {
+  readonly tcp: readonly number[];
+  readonly udp: readonly number[];
+}
+
+/**
+ * The way in, for those ports alone: the first packet may leave the gate, and what comes back is an answer to it or
+ * nothing. The rule for answers stands first, since the others take every packet of the machine for a beginning.
+ */
+export function admissionRules({ guestIpv4 }: TapLease, { tcp, udp }: GuestPorts): string {
+  const open = (protocol: string, ports: readonly number[]): string =>
+    ports.length === 0
+      ? ''
+      : `add rule inet gate answered oifname "gate0" ip daddr ${guestIpv4} ${protocol} dport { ${[...new Set(ports)].join(', ')} } accept\n`;
+  const answers = `insert rule inet gate arrived iifname "gate0" ip saddr ${guestIpv4} ct state established ct direction reply accept\n`;
+  return `${answers}${open('tcp', tcp)}${open('udp', udp)}`;
+}
+
 /** Both tables: the frames of the interface, and the packets that they hold. */
 export function tapRules(lease: TapLease, ports: readonly PortRange[]): string {
   return `${frameRules(lease)}${packetRules(lease, ports)}`;

@@ -3,7 +3,7 @@ import type { Socket as DatagramSocket } from 'node:dgram';
 import { closeSync } from 'node:fs';
 import { answerDhcp } from './dhcp.js';
 import type { GateTap } from './gate.js';
-import type { TapLease } from './tap-rules.js';
+import type { GuestPorts, TapLease } from './tap-rules.js';
 
 /** Where a machine monitor plugs in. */
 export interface Tap {
@@ -14,6 +14,10 @@ export interface Tap {
   readonly fd: number;
   /** The addresses that the machine must use: frames under any other are dropped. */
   readonly lease: TapLease;
+  /** A process in the gate, from where the machine is reached. */
+  readonly gatePid: number;
+  /** Lets connections that begin in the gate reach these ports of the machine, and their answers come back. */
+  admit(ports: GuestPorts): Promise<void>;
 }
 
 const DHCP_CLIENT_PORT = 68;

@@ -1,7 +1,7 @@
 /** The backend of this host's own programs: namespaces and bubblewrap, no kernel of its own. */
 import type { Backend, Machine, VMConfig } from '../backend.js';
 import { DEFAULT_WORKSPACE } from '../config.js';
-import { ErrInvalidConfig, ErrNetworkUnsupportedPlatform } from '../errors.js';
+import { ErrInvalidConfig } from '../errors.js';
 import { ProcessMachine } from './machine.js';
 
 export const processBackend: Backend = {
@@ -23,11 +23,6 @@ function refuseUnsupported(config: VMConfig): void {
   if (config.extraDisks.length > 0) {
     throw new ErrInvalidConfig(
       'extra_disks: the process backend has no block devices; take the backend qemu',
-    );
-  }
-  if (config.portForwards.length > 0) {
-    throw new ErrNetworkUnsupportedPlatform(
-      'port_forwards: the process backend forwards no ports; take the backend qemu',
     );
   }
 }

@@ -7,6 +7,7 @@
  */
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Forwards } from '../../net/forwards/index.js';
 import { findTools, type Tools } from '../../net/vestibule/index.js';
 import type {
   ExecOptions,
@@ -24,9 +25,10 @@ import type {
 } from '../backend.js';
 import { collect } from '../collect.js';
 import type { RunningCommand } from '../command.js';
-import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD } from '../config.js';
+import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD, type PortForward } from '../config.js';
 import { ErrVMNotRunning, ErrVMStartFailed, ErrVMState } from '../errors.js';
 import { createExecFiles, type ExecFiles } from '../exec-files.js';
+import { openMachineForwards } from '../port-forwards.js';
 import { type Enclosure, startPlanned } from './command.js';
 import { ownEnclosure } from './enclosure.js';
 import { hostFiles } from './host.js';
@@ -46,6 +48,7 @@ export class ProcessMachine implements Machine {
   readonly #layout: Layout;
   readonly #tools: Tools;
   readonly #files: ExecFiles;
+  #forwards: Forwards | null = null;
   #holder: RunningCommand | null = null;
   #joiner: Joiner | null = null;
   #ended: Promise<MachineExit> | null = null;
@@ -59,6 +62,10 @@ export class ProcessMachine implements Machine {
     this.#tools = findTools();
     this.#layout = planLayout({ root: this.rootfsPath, vfs: config.vfs, hide: config.hide }, hostFiles);
     this.#files = createExecFiles((command, options) => this.execStream(command, options));
+  }
+
+  get forwards(): readonly PortForward[] {
+    return this.#forwards?.open ?? [];
   }
 
   get pid(): number | null {
@@ -84,6 +91,7 @@ export class ProcessMachine implements Machine {
         config: this.#config,
         workspace: this.#workspace,
       });
+      this.#forwards = await openMachineForwards(this.#config);
       signal?.throwIfAborted();
     } catch (error) {
       kill();
@@ -116,6 +124,9 @@ export class ProcessMachine implements Machine {
 
   #end(code: number): MachineExit {
     this.#joiner = null;
+    // Its ports lead nowhere now.
+    void this.#forwards?.close();
+    this.#forwards = null;
     if (this.#stopping) return { reason: 'stopped', message: '' };
     return { reason: 'ended', message: `the machine's first process ended with ${code}` };
   }
@@ -126,8 +137,10 @@ export class ProcessMachine implements Machine {
     this.#stopping = true;
     const inside = this.#joiner?.inside;
     if (inside !== undefined && graceMs > 0) await endGently(inside, graceMs);
+    const forwards = this.#forwards;
     holder.kill('SIGKILL');
     await holder.exit;
+    await forwards?.close();
   }
 
   async wait(): Promise<MachineExit> {

@@ -87,6 +87,7 @@ async function boots(guest: GuestFiles): Promise<boolean> {
       agentFd: AGENT_FD,
       monitorFd: MONITOR_FD,
       net: null,
+      shares: [],
       more: [],
     },
   });

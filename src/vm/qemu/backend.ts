@@ -80,15 +80,10 @@ async function imageOf(
   return { lower: await store.lower(found.manifest), imageConfig: found.config };
 }
 
-function refuseUnsupported({ resources, door, extraDisks, portForwards, vfs }: VMConfig): void {
+function refuseUnsupported({ resources, door }: VMConfig): void {
   const problems = [
     ...(resources.memoryMb < LEAST_MEMORY_MB
       ? [`resources.memory_mb: a machine needs ${LEAST_MEMORY_MB} at least`]
-      : []),
-    ...(extraDisks.length > 0 ? ['extra_disks: not for this machine'] : []),
-    ...(portForwards.length > 0 ? ['port_forwards: not for this machine'] : []),
-    ...(Object.keys(vfs.mounts ?? {}).length + Object.keys(vfs.directMounts ?? {}).length > 0
-      ? ['mounts: not for this machine']
       : []),
   ];
   if (problems.length > 0) throw new ErrInvalidConfig(problems.join('; '));

@@ -14,6 +14,10 @@ export interface BootSpec {
   readonly accel: Accel;
   /** `source` is the file on the host. */
   readonly disks: readonly (DiskFile & { readonly source: string })[];
+  /** Folders of the host, by tag: the sockets that serve them. */
+  readonly shares: ReadonlyMap<string, string>;
+  /** What the guest's first program mounts. */
+  readonly mountWords: readonly string[];
   readonly cell: Cell | null;
   readonly tap: Tap | null;
   readonly bootTimeoutMs: number;
@@ -28,7 +32,7 @@ export interface Booted {
 
 /** Throws `VM_START_FAILED` with the last that the guest wrote on its console; nothing is left then. */
 export async function boot(spec: BootSpec): Promise<Booted> {
-  const { guest, disks, cell, tap, signal } = spec;
+  const { guest, disks, shares, cell, tap, signal } = spec;
   const vmm = await startVmm({
     cell,
     tapFd: tap?.fd ?? null,
@@ -37,6 +41,7 @@ export async function boot(spec: BootSpec): Promise<Booted> {
       { source: guest.kernel, target: '/vm/kernel', writable: false },
       { source: guest.initramfs, target: '/vm/initramfs', writable: false },
       ...disks.map(({ source, path, readonly }) => ({ source, target: path, writable: !readonly })),
+      ...[...shares].map(([tag, source]) => ({ source, target: `/vm/${tag}`, writable: true })),
     ],
     ...(spec.onConsole && { onConsole: spec.onConsole }),
   });
@@ -79,9 +84,9 @@ function refusal(signal: AbortSignal): Promise<never> {
   });
 }
 
-function lineOf({ config, lower, accel, disks, cell, tap }: BootSpec): CommandLine {
+function lineOf({ config, lower, accel, disks, shares, mountWords, cell, tap }: BootSpec): CommandLine {
   const lease = tap === null ? null : leaseFor(tap.lease, config.mtu);
-  const modules = tap === null ? [] : ['net'];
+  const modules = [...(tap === null ? [] : ['net']), ...(shares.size === 0 ? [] : ['virtiofs'])];
   return {
     accel,
     arch: process.arch === 'arm64' ? 'arm64' : 'x64',
@@ -94,12 +99,14 @@ function lineOf({ config, lower, accel, disks, cell, tap }: BootSpec): CommandLi
       `sp.upper=${disks.some(({ name }) => name === 'upper') ? 'disk' : 'memory'}`,
       `sp.hostname=${config.hostname}`,
       `sp.modules=${modules.join(',')}`,
+      ...mountWords,
       ...(lease === null ? [] : [netKernelArg(lease, cell?.ipv6 === true)]),
     ],
     disks,
     agentFd: AGENT_FD,
     monitorFd: MONITOR_FD,
     net: lease === null ? null : { fd: TAP_FD, mac: lease.guestMac, mtu: lease.mtu },
+    shares: [...shares.keys()].map(tag => ({ tag, path: `/vm/${tag}` })),
     more: [],
   };
 }

@@ -32,6 +32,8 @@ export interface CommandLine {
   readonly monitorFd: number;
   /** Null: no network interface at all. */
   readonly net: { readonly fd: number; readonly mac: string; readonly mtu: number } | null;
+  /** Folders of the host, and where the VMM finds the socket that serves each. */
+  readonly shares: readonly { readonly tag: string; readonly path: string }[];
   /** Whatever else is attached. */
   readonly more: readonly string[];
 }
@@ -55,15 +57,25 @@ export function qemuArgs(line: CommandLine): readonly string[] {
     ...['-device', 'virtio-rng-pci'],
     ...line.disks.flatMap(diskArgs),
     ...netArgs(line),
+    ...line.shares.flatMap(shareArgs),
     ...line.more,
   ];
 }
 
-function machineArgs({ accel, arch, cpus, memoryMb }: CommandLine): readonly string[] {
+function machineArgs({ accel, arch, cpus, memoryMb, shares }: CommandLine): readonly string[] {
   const machine = arch === 'x64' ? 'q35,usb=off,smbus=off,sata=off,vmport=off' : 'virt,gic-version=max';
   const accelerator = accel === 'kvm' ? 'kvm' : `tcg,thread=multi,tb-size=${TRANSLATED_MB}`;
   return [
-    ...['-machine', machine, '-accel', accelerator, '-cpu', accel === 'kvm' ? 'host' : 'max'],
+    // Who serves a folder reads and writes the guest's memory itself.
+    ...(shares.length === 0 ? [] : ['-object', `memory-backend-memfd,id=ram,size=${memoryMb}M,share=on`]),
+    ...[
+      '-machine',
+      shares.length === 0 ? machine : `${machine},memory-backend=ram`,
+      '-accel',
+      accelerator,
+      '-cpu',
+      accel === 'kvm' ? 'host' : 'max',
+    ],
     ...['-smp', String(cpus), '-m', String(memoryMb)],
   ];
 }
@@ -94,6 +106,13 @@ function diskArgs({ name, path, format, readonly, scratch }: DiskFile): readonly
   // A full host disk is an error that the guest sees, not a machine that stands still.
   const device = `virtio-blk-pci,drive=${name},serial=${name},werror=report,rerror=report`;
   return ['-blockdev', options.join(','), '-device', device];
+}
+
+function shareArgs({ tag, path }: { readonly tag: string; readonly path: string }): readonly string[] {
+  return [
+    ...['-chardev', `socket,id=${tag},path=${path}`],
+    ...['-device', `vhost-user-fs-pci,chardev=${tag},tag=${tag}`],
+  ];
 }
 
 function netArgs({ net }: CommandLine): readonly string[] {

@@ -5,6 +5,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
+import type { Forwards } from '../../net/forwards/index.js';
 import { findProgram, SYSTEM_PATH } from '../../net/vestibule/index.js';
 import type {
   ExecOptions,
@@ -21,15 +22,23 @@ import type {
   WriteOptions,
 } from '../backend.js';
 import { collect } from '../collect.js';
-import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD, DEFAULT_WORKSPACE, type ImageConfig } from '../config.js';
+import {
+  DEFAULT_GRACEFUL_SHUTDOWN_PERIOD,
+  DEFAULT_WORKSPACE,
+  type ImageConfig,
+  type PortForward,
+} from '../config.js';
 import { ErrVMNotRunning, ErrVMStartFailed, ErrVMState } from '../errors.js';
+import { openMachineForwards } from '../port-forwards.js';
 import type { Agent } from './agent/agent.js';
-import { boot } from './boot.js';
+import { type Attachments, planAttachments } from './attachments.js';
+import { type Booted, boot } from './boot.js';
 import type { Accel, DiskFile } from './command-line.js';
 import { GuestFileAccess } from './guest-access.js';
 import { GuestExec } from './guest-exec.js';
 import type { GuestFiles, ImageFile } from './guest-files.js';
 import { prepareGuest } from './guest-setup.js';
+import { disksOf, type OpenShares, openShares } from './shares.js';
 import type { Vmm } from './vmm.js';
 
 export interface QemuParts {
@@ -60,6 +69,9 @@ export class QemuMachine implements Machine {
   readonly #config: VMConfig;
   readonly #parts: QemuParts;
   readonly #files: GuestFileAccess;
+  #forwards: Forwards | null = null;
+  readonly #attached: Attachments;
+  #shares: OpenShares | null = null;
   #running: Running | null = null;
   #vmm: Vmm | null = null;
   #ended: Promise<MachineExit> | null = null;
@@ -69,8 +81,13 @@ export class QemuMachine implements Machine {
     this.imageConfig = config.imageConfig ?? parts.imageConfig;
     this.#config = { ...config, imageConfig: this.imageConfig };
     this.#parts = parts;
+    this.#attached = planAttachments(config.vfs, config.extraDisks);
     this.rootfsPath = findProgram('mke2fs') === null ? null : join(config.stateDir, 'upper.img');
     this.#files = new GuestFileAccess((operation, fields) => this.#alive().agent.open(operation, fields));
+  }
+
+  get forwards(): readonly PortForward[] {
+    return this.#forwards?.open ?? [];
   }
 
   get pid(): number | null {
@@ -81,23 +98,21 @@ export class QemuMachine implements Machine {
     if (this.#ended !== null) throw new ErrVMState('a machine is started once');
     this.#ended = NOT_YET;
     signal?.throwIfAborted();
-    const disks = await this.#disks();
-    const { door } = this.#config;
-    const { vmm, agent } = await boot({
-      ...this.#parts,
-      config: this.#config,
-      disks,
-      cell: door?.cell ?? null,
-      tap: door?.tap ?? null,
-      ...(signal && { signal }),
+    const { vmm, agent } = await this.#boot(signal).catch(async error => {
+      await this.#release();
+      throw error;
     });
     this.#vmm = vmm;
-    this.#ended = vmm.exit.then(({ said }) => this.#end(said));
+    this.#ended = vmm.exit.then(async ({ said }) => {
+      await this.#release();
+      return this.#end(said);
+    });
     try {
       const env = await prepareGuest(
         this.#config,
         new GuestFileAccess((operation, fields) => agent.open(operation, fields)),
       );
+      this.#forwards = await openMachineForwards(this.#config);
       signal?.throwIfAborted();
       const { workingDir, imageConfig, resources, vfs } = this.#config;
       const exec = new GuestExec(agent, {
@@ -109,9 +124,33 @@ export class QemuMachine implements Machine {
       this.#running = { vmm, agent, exec };
     } catch (error) {
       vmm.kill();
-      await vmm.exit;
+      await this.#ended;
       throw error;
     }
+  }
+
+  async #boot(signal: AbortSignal | undefined): Promise<Booted> {
+    const { hide, stateDir, door } = this.#config;
+    const { shares, disks, words } = this.#attached;
+    const own = await this.#disks();
+    this.#shares = await openShares(shares, stateDir, hide);
+    return await boot({
+      ...this.#parts,
+      config: this.#config,
+      disks: [...own, ...disksOf(disks, hide)],
+      shares: this.#shares.sockets,
+      mountWords: words,
+      cell: door?.cell ?? null,
+      tap: door?.tap ?? null,
+      ...(signal && { signal }),
+    });
+  }
+
+  /** What served the machine from outside: its ports lead nowhere now. */
+  async #release(): Promise<void> {
+    const [forwards, shares] = [this.#forwards, this.#shares];
+    this.#forwards = this.#shares = null;
+    await Promise.all([forwards?.close(), shares?.close()]);
   }
 
   #end(said: string): MachineExit {
@@ -158,7 +197,7 @@ export class QemuMachine implements Machine {
     const running = this.#running;
     if (running !== null && (graceMs > 0 || this.#config.persist)) await switchOff(running, graceMs);
     vmm.kill();
-    await vmm.exit;
+    await this.#ended;
   }
 
   async wait(): Promise<MachineExit> {

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { Machine, VMConfig } from '../../../src/vm/backend.js';
 import { processBackend } from '../../../src/vm/process/backend.js';
 import { removeTree } from '../../../src/vm/process/root.js';
@@ -195,5 +198,30 @@ describe('a machine behind a door', () => {
     );
     expect(stdout).toContain('authority\nGWPH_0\nnameserver 198.19.255.253\n');
     expect(stdout).toMatch(/loeth0$/);
+  });
+
+  test('is reached by the ports that lead into it, and by none once it has ended', async () => {
+    await using door = await openDoor();
+    const machine = await open({
+      door: {
+        cell: door.cell,
+        tap: null,
+        caPem: 'PEM',
+        secretEnv: new Map(),
+        trustFiles: [],
+        trustEnv: new Map(),
+      },
+      portForwards: [{ hostPort: 0, guestPort: 7001 }],
+    });
+    const serving = await machine.execStream(
+      `perl -e 'socket(S,2,1,6);bind(S,pack("Sna4x8",2,7001,"\\0"x4));listen(S,5);print "up";$|=1;print "\n";while(accept(C,S)){print C "from inside";close(C)}'`,
+    );
+    await once(serving.stdout, 'data');
+    const port = machine.forwards[0]?.hostPort ?? 0;
+    expect(await text(connect(port, '127.0.0.1'))).toBe('from inside');
+    await machine.close();
+    expect(machine.forwards).toEqual([]);
+    const [error] = await once(connect(port, '127.0.0.1'), 'error');
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
   });
 });

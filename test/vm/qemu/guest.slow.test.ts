@@ -46,6 +46,7 @@ beforeAll(async () => {
       agentFd: AGENT_FD,
       monitorFd: MONITOR_FD,
       net: { fd: TAP_FD, mac: TAP_LEASE.guestMac, mtu: TAP_LEASE.mtu },
+      shares: [],
       more: [],
     },
   });

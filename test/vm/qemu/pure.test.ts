@@ -26,6 +26,7 @@ const LINE: CommandLine = {
   agentFd: 3,
   monitorFd: 4,
   net: { fd: 5, mac: '02:53:61:6c:6c:02', mtu: 65_520 },
+  shares: [],
   more: [],
 };
 

@@ -1,0 +1,37 @@
+/**
+ * The way into a machine through the ports of its configuration: to its own loopback where it is a process, to the
+ * address of its link where it has a kernel of its own.
+ */
+import { type ForwardSpec, type Forwards, openForwards } from '../net/forwards/index.js';
+import type { MachineDoor, VMConfig } from './backend.js';
+import type { PortForward } from './config.js';
+import { ErrNetworkInvalidConfig } from './errors.js';
+
+const LOOPBACK = '127.0.0.1';
+
+/** Null where none are wanted. Throws `NETWORK_CONFIG_INVALID` for one that cannot be, `WARDEN_FAILED`. */
+export async function openMachineForwards({
+  door,
+  portForwards,
+  onForward,
+}: Pick<VMConfig, 'door' | 'portForwards' | 'onForward'>): Promise<Forwards | null> {
+  if (portForwards.length === 0) return null;
+  if (door === null) {
+    throw new ErrNetworkInvalidConfig('port_forwards: a machine without a network has no ports to lead to');
+  }
+  const specs = portForwards.map(specOf);
+  return await openForwards(specs, await targetOf(door, specs), onForward);
+}
+
+async function targetOf({ cell, tap }: MachineDoor, specs: readonly ForwardSpec[]) {
+  const { pid, userNamespace, tools } = cell;
+  if (tap === null) return { pid, userNamespace, tools, address: LOOPBACK };
+  const portsOf = (wanted: 'tcp' | 'udp'): readonly number[] =>
+    specs.filter(({ protocol }) => protocol === wanted).map(({ guestPort }) => guestPort);
+  await tap.admit({ tcp: portsOf('tcp'), udp: portsOf('udp') });
+  return { pid: tap.gatePid, userNamespace, tools, address: tap.lease.guestIpv4 };
+}
+
+function specOf({ hostIp = LOOPBACK, hostPort, guestPort, protocol = 'tcp' }: PortForward): ForwardSpec {
+  return { hostIp, hostPort, guestPort, protocol };
+}
