@@ -203,6 +203,10 @@ test('a spool is read as a log is, whole and from any event on', async () => {
     .map(text => JSON.parse(text) as Event);
   expect(all.filter(({ type }) => type === 'request.done')).toHaveLength(4);
   expect(all.filter(({ type }) => type === 'gateway.closed')).toHaveLength(2);
+  // More than one segment back: each run has its own.
+  const last = (await events('tail', '-n', '21', spool)).stdout.trimEnd().split('\n');
+  expect(last.slice(1)).toHaveLength(21);
+  expect(last.at(-1)).toContain('gateway.closed');
   const [, , third] = all;
   const after = await events('tail', '--json', '--from', third?.id ?? '', spool);
   expect(after.stdout.trimEnd().split('\n')).toHaveLength(all.length - 3);

@@ -36,6 +36,17 @@ export async function readLog(path: string, options: LogOptions, io: Io, take: T
   });
 }
 
+/**
+ * From where the last `count` events of `path` are found without reading all of it; undefined: from its beginning.
+ * The segments of a spool tell the number of their first record.
+ */
+export async function nearEnd(path: string, count: number): Promise<string | undefined> {
+  const segments = (await isFolder(path)) ? await listSegments(path).catch(() => []) : [];
+  const end = segments.at(-1)?.first ?? 0;
+  const near = segments.findLast(({ first }) => end - first >= count);
+  return near === undefined ? undefined : `segment:${near.segment}`;
+}
+
 /** The same, of what `replay` and `suggest` ask about, and faster: most lines need no object of their own. */
 export async function readFacts(path: string, io: Io, take: Take<Recorded>): Promise<number> {
   return await guarded(path, io, async read => {

@@ -7,7 +7,7 @@ import { compileFilter } from '../../events/filter.js';
 import { createTable, isDenial, type Table } from '../../events/report/table.js';
 import { matchesHost, parseHostPattern } from '../../policy/pattern.js';
 import { EXIT_OK, EXIT_USAGE, type Io } from '../io.js';
-import { readLog } from './log.js';
+import { nearEnd, readLog } from './log.js';
 import { type Paper, standardOutput } from './paper.js';
 
 export interface TailFlags {
@@ -38,7 +38,9 @@ export async function runTail(path: string, flags: TailFlags, io: Io): Promise<n
   if (!wanted.ok || !from.ok || !last.ok) return EXIT_USAGE;
   const printer = new Printer(standardOutput(), flags.json, last.value);
   const { id, seq } = from.value;
-  const options = { follow: flags.follow, ...(id !== null && { from: id }) };
+  const whole = last.value === null || selects(flags);
+  const start = id ?? (whole ? undefined : await nearEnd(path, last.value));
+  const options = { follow: flags.follow, ...(start !== undefined && { from: start }) };
   const reading = readLog(path, options, io, async events => {
     for (const event of events) if (event.seq >= seq && wanted.value(event)) await printer.take(event);
     // Whoever follows sees what there is once there is no more for now.
@@ -47,6 +49,11 @@ export async function runTail(path: string, flags: TailFlags, io: Io): Promise<n
   const code = await reading;
   await printer.flush();
   return code === EXIT_OK && !printer.printed && !flags.json ? told(io, path) : code;
+}
+
+/** With a condition, the last few that meet it may stand anywhere. */
+function selects({ sandbox, host, denied, filter }: TailFlags): boolean {
+  return denied || (sandbox ?? host ?? filter) !== undefined;
 }
 
 function told(io: Io, path: string): number {

@@ -51,9 +51,10 @@ export function csvRow(event: Event): string {
 }
 
 /** What an event that is not of the network says. */
-function otherText({ exec, file, gateway }: Event): string {
+function otherText({ exec, file, body, gateway }: Event): string {
   if (exec !== undefined) return exec.command.join(' ');
   if (file !== undefined) return `${file.op} ${file.path}`;
+  if (body !== undefined) return `${body.side} of ${body.request}, ${body.mime_type}, ${body.size} bytes`;
   return gateway === undefined ? '' : [gateway.message, ...gateway.detail].join('; ');
 }
 

@@ -52,13 +52,13 @@ export function isDenial({ type, network }: Event): boolean {
 }
 
 function rowText(event: Event): string {
-  const { type, timestamp, sandbox, network, exec, file } = event;
+  const { type, timestamp, sandbox, network, exec, file, body } = event;
   const cells = [
     timeText(timestamp),
     cell(sandbox ?? '-', 12),
     cell(type, 15),
     cell(network === undefined ? '' : decisionText(network), 6),
-    cell(network === undefined ? (file?.size ?? '') : byteText(network), 8, true),
+    cell(network === undefined ? (file?.size ?? body?.size ?? '') : byteText(network), 8, true),
     cell((network ?? exec)?.duration_ms.toFixed(0) ?? '', 7, true),
   ];
   return `${cells.join(' ')} ${printable(whatText(event))}`.trimEnd();
@@ -100,13 +100,14 @@ export function sizeText(bytes: number): string {
 
 const UNITS = ['', 'K', 'M', 'G', 'T'];
 
-function whatText({ type, network, exec, file, gateway }: Event): string {
+function whatText({ type, network, exec, file, body, gateway }: Event): string {
   if (network !== undefined) return networkText(network);
   if (exec !== undefined) {
     const ended = type === 'exec.done' ? ` (exit ${exec.exit_code ?? 'by a signal'})` : '';
     return `${exec.command.join(' ')}${ended}`;
   }
   if (file !== undefined) return `${file.op} ${file.path}`;
+  if (body !== undefined) return `${body.side} of ${body.request}, ${body.mime_type || 'no type'}`;
   return [gateway?.message ?? '', ...(gateway?.detail ?? [])].join('; ');
 }
 

@@ -1,3 +1,4 @@
+import type { BodyEvent } from '../../../src/events/event.js';
 import { csvRow } from '../../../src/events/report/csv.js';
 import { StatsCounter } from '../../../src/events/report/stats.js';
 import { statsText } from '../../../src/events/report/stats-text.js';
@@ -11,6 +12,22 @@ test('a row says when, who, what, how it ended and where to', () => {
     /^22:13:20\.005 sb1 {10}request\.done {4}200 +2\.1K +13 GET https:\/\/allowed\.test\/p {2}\[allow_domain\[0\]\]$/,
   );
   expect(plain.row(numbered(refusedBody(), 5))).toMatch(/request\.refused no 403.*\(no-rule\)$/);
+});
+
+test('a row tells of a content without showing it', () => {
+  const body: BodyEvent = {
+    flow: 'f1',
+    request: 'r1',
+    side: 'request',
+    mime_type: 'text/plain',
+    size: 7,
+    encoding: 'text',
+    text: 'content',
+    truncated: false,
+  };
+  const event = numbered({ type: 'body.captured', sandbox: 'sb1', body }, 1);
+  expect(plain.row(event)).toMatch(/body\.captured +7 +request of r1, text\/plain$/);
+  expect(csvRow(event)).toMatch(/,"request of r1, text\/plain, 7 bytes"\r\n$/);
 });
 
 test('a row tells what shadow let pass, and by which rule it would have been refused', () => {
