@@ -105,12 +105,14 @@ function frameRules({ gateMac, guestMac, gateIpv4, guestIpv4, guestIpv6 }: TapLe
   chain packets4 {
     ip hdrlength != 5 counter name strange drop
     ip frag-off & 0x3fff != 0 counter name strange drop
+    ip ttl 0 counter name strange drop
     ip saddr ${guestIpv4} accept
     ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport ${DHCP_CLIENT_PORT} udp dport ${DHCP_SERVER_PORT} accept
     goto forgery
   }
   chain packets6 {
     exthdr frag exists counter name strange drop
+    ip6 hoplimit 0 counter name strange drop
     ip6 nexthdr { tcp, udp, icmpv6, sctp, dccp, udplite } ip6 saddr ${guestIpv6} accept
     ip6 nexthdr icmpv6 ip6 saddr { ::, ${guestLocal} } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } ip6 hoplimit 255 accept
     ip6 nexthdr hopopt ip6 saddr { ::, ${guestLocal} } drop

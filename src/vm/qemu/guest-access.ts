@@ -15,6 +15,8 @@ import { matchPaths } from '../glob.js';
 import type { Channel } from './agent/channel.js';
 import { emitList, parseList } from './agent/frames.js';
 
+const nothing = (): null => null;
+
 type Open = (operation: string, fields: readonly string[]) => Channel;
 
 const DEFAULT_MODE = 0o644;
@@ -40,17 +42,16 @@ export class GuestFileAccess {
     channel.stdout.resume();
     const source =
       content instanceof Readable ? content : Readable.from([Buffer.from(content)], { objectMode: false });
-    // The end of the command says more than a pipe that broke; what broke the source is the caller's.
+    const said = text(channel.stderr);
     const fed = pipeline(source, channel.stdin).then(
       () => null,
       error => error as unknown,
     );
-    const said = text(channel.stderr);
-    const failure = source.errored ?? null;
-    const broken = await Promise.race([fed, channel.exit.then(() => null)]);
+    // What broke the source is the caller's; that the guest took no more is told by how its side ended.
+    const broken = await Promise.race([fed, channel.exit.then(nothing, nothing)]);
     if (broken !== null && source.errored) {
       channel.close();
-      throw failure ?? broken;
+      throw broken;
     }
     await this.#conclude(channel, path, await said);
   }

@@ -7,7 +7,7 @@ import {
   handshake,
   openBench,
 } from '../../support/corpus/frame-cases.js';
-import { icmp, tcp, udp, words } from '../../support/frames/build.js';
+import { dhcp, icmp, tcp, udp, words } from '../../support/frames/build.js';
 
 /** The gate of a machine without a machine: frames are written to the TAP as a VMM would write them. */
 let bench: FrameBench;
@@ -69,6 +69,21 @@ test('no frame under another MAC or address is answered, in either family', asyn
     ),
   ];
   expect(await kinds(...forged)).toEqual([]);
+});
+
+test('DHCP offers the lease, and refuses every other address', async () => {
+  const ask = (kind: number, options: readonly number[] = []) => {
+    const ends = {
+      ...endsTo(bench.lease, '255.255.255.255'),
+      source: '0.0.0.0',
+      targetMac: 'ff:ff:ff:ff:ff:ff',
+    };
+    const message = dhcp(1, kind, bench.lease.guestMac);
+    return udp(ends, 68, 67, Buffer.concat([message.subarray(0, 243), Buffer.from([...options, 255])]));
+  };
+  expect(await kinds(ask(1))).toEqual(['dhcp-offer']);
+  expect(await kinds(ask(3, [50, 4, 198, 19, 255, 254]))).toEqual(['dhcp-ack']);
+  expect(await kinds(ask(3, [50, 4, 10, 0, 0, 9]))).toEqual(['dhcp-nak']);
 });
 
 test('what was refused is on record, by what was tried and by whose address was claimed', async () => {

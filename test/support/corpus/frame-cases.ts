@@ -110,6 +110,7 @@ const RULES: readonly Rule[] = [
   { expected: /^OFFER/, must: ['dhcp-offer'] },
   { expected: /^ACK/, must: ['dhcp-ack'] },
   { expected: /^NAK/, must: ['dhcp-nak'] },
+  { expected: /resolver/, may: ['dns'] },
   { expected: /^treated as a SYN/, must: ['syn-ack'] },
   { expected: /^RST or drop/, may: ['rst'] },
   { expected: /^RST/, must: ['rst'] },
