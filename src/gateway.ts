@@ -171,9 +171,7 @@ export class Gateway implements AsyncDisposable {
     const tenant = new Tenant(id, this.#store.forSandbox(id, this.#secrets.set), limits);
     this.#options.onPlaceholders?.(this.#store.owners(id));
     this.#open.set(id, tenant);
-    const gate = (): Gate => {
-      return { policy: this.#policy, secrets: tenant.secrets, unavailable: this.#secrets.unavailable };
-    };
+    const gate = (): Gate => tenant.gate(this.#policy, this.#secrets.unavailable);
     const redact = (text: string): string => redactAll(this.#censor, text);
     const told = tenant.annotate({ emit: this.events.emit, redact });
     const emit: Emit = body => {

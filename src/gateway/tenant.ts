@@ -3,6 +3,8 @@ import { setMaxListeners } from 'node:events';
 import type { Emit } from '../events/event.js';
 import type { SandboxId } from '../net/flow.js';
 import type { Vestibule } from '../net/vestibule/index.js';
+import type { Policy } from '../policy/policy.js';
+import type { Gate } from '../proxy/context.js';
 import type { Limits } from '../proxy/limits/limits.js';
 import type { RefusedPackets } from '../proxy/refused-packets.js';
 import type { SandboxScript } from '../script/sandbox-script.js';
@@ -24,6 +26,7 @@ export class Tenant {
   vestibule: Vestibule | null = null;
   /** Why it is being ended by the gateway. */
   stopped: string | null = null;
+  #gate: Gate | null = null;
   #annotator: Annotator | null = null;
   #packets: RefusedPackets | null = null;
   #listing: NodeJS.Timeout | null = null;
@@ -34,6 +37,15 @@ export class Tenant {
     this.limits = limits;
     // Every flow and request of the sandbox listens; Node would warn of a leak at the eleventh.
     setMaxListeners(Number.POSITIVE_INFINITY, this.closing.signal);
+  }
+
+  /** What its traffic is judged by now: the same object until one part of it is another. */
+  gate(policy: Policy, unavailable: ReadonlyMap<string, string>): Gate {
+    const known = this.#gate;
+    if (known?.policy === policy && known.secrets === this.secrets && known.unavailable === unavailable)
+      return known;
+    this.#gate = { policy, secrets: this.secrets, unavailable };
+    return this.#gate;
   }
 
   settle(vestibule: Vestibule, packets: RefusedPackets): void {

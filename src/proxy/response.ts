@@ -43,23 +43,19 @@ export function answerFor(
 ): Answer {
   const { head } = answer;
   const cleaned = withoutHeaders(head.headers, LEADS_AWAY);
-  const redactor = redact.length === 0 ? null : redactorFor(secrets, redact);
-  if (redactor === null) {
+  if (redact.length === 0 || secrets.valuesOf(redact).empty) {
     return cleaned === head.headers ? answer : { ...answer, head: { ...head, headers: cleaned } };
   }
   const searched = withoutHeaders(cleaned, OF_THE_ORIGINAL);
-  const content = redactContent(
-    { ...answer, head: { ...head, headers: searched } },
-    method,
-    redactor,
-    bytes => redactWhole(secrets, redact, bytes),
-  );
+  const content = redactContent(answer, searched, method, { secrets, redact });
   return {
+    // Field by field: to spread it costs as much as to search it.
     head: {
-      ...head,
+      status: head.status,
       reason: redactWire(secrets, redact, head.reason),
       headers: redactFields(secrets, redact, content.headers),
       framing: content.framing,
+      version: head.version,
     },
     body: content.body,
     trailers: () => redactFields(secrets, redact, withoutHeaders(answer.trailers(), OF_THE_ORIGINAL)),
@@ -112,29 +108,36 @@ interface Content {
   readonly body: Body;
 }
 
+/** What an answer is redacted of. */
+interface Redacted {
+  readonly secrets: SandboxSecrets;
+  readonly redact: readonly string[];
+}
+
 function redactContent(
   { head, body }: Answer,
+  headers: HeaderList,
   method: string,
-  redactor: Redactor,
-  whole: (bytes: Uint8Array) => Uint8Array,
+  { secrets, redact }: Redacted,
 ): Content {
-  const { headers, framing } = head;
+  const { framing } = head;
   if (method === 'HEAD' || head.status === 304) return { headers, framing, body };
   if (body instanceof Uint8Array && body.length === 0) return { headers, framing, body };
   const codings = parseCodings(headerValues(headers, 'content-encoding').join(','));
   if (codings === null || codings.length > MAX_CODINGS) throw unsearchable();
   if (codings.length === 0 && body instanceof Uint8Array) {
-    const redacted = whole(body);
+    const redacted = redactWhole(secrets, redact, body);
     const length: Framing = framing.kind === 'length' ? { kind: 'length', bytes: redacted.length } : framing;
     return { headers, framing: length, body: redacted };
   }
   // Coded although we asked for identity: what is searched goes on as it was searched.
+  const redactor = redactorFor(secrets, redact);
   const plain = body instanceof Uint8Array ? Readable.from([body]) : body;
   const decoded = codings.reduceRight<Readable>(undone, plain);
   return {
     headers: codings.length === 0 ? headers : withoutHeaders(headers, CONTENT_ENCODING),
     framing: openFraming(framing),
-    body: piped(decoded, new Redaction(redactor)),
+    body: redactor === null ? decoded : piped(decoded, new Redaction(redactor)),
   };
 }
 

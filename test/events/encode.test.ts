@@ -165,3 +165,20 @@ test.each(corpus.cases.filter(({ value }) => value !== undefined).map(c => [c.id
     }
   },
 );
+
+test('encodeEvent writes phases to the microsecond, as the number that they are', () => {
+  const phaseMs = fc.oneof(
+    fc.integer({ min: 0, max: 5_000_000 }).map(micros => micros / 1_000),
+    fc.double({ min: 0, max: 1e12, noNaN: true }),
+  );
+  fc.assert(
+    fc.property(phaseMs, phaseMs, (first_byte_ms, total_ms) => {
+      const timings = { dns_ms: null, connect_ms: 0, tls_ms: 0.001, first_byte_ms, total_ms };
+      const read = decoded(numbered(allowedBody({ timings }), 1)).network?.timings;
+      expect([read?.dns_ms, read?.connect_ms, read?.tls_ms]).toEqual([null, 0, 0.001]);
+      expect(Math.abs((read?.first_byte_ms ?? -1) - first_byte_ms)).toBeLessThanOrEqual(0.000_51);
+      expect(Math.abs((read?.total_ms ?? -1) - total_ms)).toBeLessThanOrEqual(0.000_51);
+    }),
+    { seed: 20_264, numRuns: 2_000 },
+  );
+});
