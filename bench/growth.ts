@@ -1,0 +1,79 @@
+/**
+ * What more sandboxes cost: processor time a request when a hundred connections are those of 1, 10 and 100 sandboxes,
+ * in turn, with everything on; and, where namespaces can be made, the memory of an idle sandbox, in the gateway and in
+ * its warden.
+ *
+ *     npx tsc -p tsconfig.tools.json && node --expose-gc .cache/tools/bench/growth.js [ROUNDS] [IDLE]
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { familyOf, residentMiB } from './machine.js';
+import { type Corridor, openCorridor } from './memory-corridor.js';
+
+const SIZES = [1, 10, 100] as const;
+/** So many in every case: what another connection costs is not what another sandbox costs. */
+const CONNECTIONS = 100;
+/** Requests of one window: five on each connection. */
+const WINDOW = 500;
+
+/** Microseconds of this process a request, over one window. */
+async function windowOf({ requests }: Corridor): Promise<number> {
+  const before = process.cpuUsage();
+  for (let i = 0; i < WINDOW; i++) await requests[i % requests.length]?.();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / WINDOW;
+}
+
+function leastTenth(all: readonly number[]): number {
+  return [...all].sort((a, b) => a - b)[Math.floor(all.length / 10)] ?? Number.NaN;
+}
+
+async function requestsOf(rounds: number, folder: string): Promise<void> {
+  const corridors = await Promise.all(SIZES.map(size => openCorridor(true, folder, size, CONNECTIONS)));
+  const costs = SIZES.map((): number[] => []);
+  // In turn, so that what else the machine does is the same for all.
+  for (let round = 0; round < rounds; round++) {
+    for (const [at, corridor] of corridors.entries()) costs[at]?.push(await windowOf(corridor));
+  }
+  const [alone = Number.NaN] = costs.map(leastTenth);
+  for (const [at, size] of SIZES.entries()) {
+    const cost = leastTenth(costs[at] ?? []);
+    console.log(
+      `${size} sandboxes: ${cost.toFixed(1)} CPU µs a request, ${(cost / alone).toFixed(2)} of one's`,
+    );
+  }
+  for (const { gateway } of corridors) await gateway.close();
+}
+
+async function settledMiB(): Promise<number> {
+  await delay(500);
+  globalThis.gc?.();
+  return residentMiB([process.pid]);
+}
+
+async function memoryOf(idle: number, folder: string): Promise<void> {
+  const { gateway } = await openCorridor(true, folder);
+  // The first brings code and caches that the others share.
+  await gateway.openSandbox('first');
+  const before = await settledMiB();
+  const known = new Set(familyOf(process.pid));
+  for (let number = 0; number < idle; number++) await gateway.openSandbox(`idle${number}`);
+  const own = ((await settledMiB()) - before) / idle;
+  const others = familyOf(process.pid).filter(pid => !known.has(pid));
+  const wardens = residentMiB(others) / idle;
+  console.log(
+    `${idle} idle sandboxes: ${own.toFixed(2)} MiB each in the gateway, ${wardens.toFixed(2)} MiB in a warden`,
+  );
+  await gateway.close();
+}
+
+const [rounds = 60, idle = 50] = process.argv.slice(2).map(Number);
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-growth-'));
+try {
+  await requestsOf(rounds, folder);
+  if (idle > 0) await memoryOf(idle, folder);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
