@@ -36,7 +36,8 @@ const SHELLS = new RegExp(
     'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',
     'cli/events/(log|paper)',
-    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|version)',
+    'api/version',
+    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool)',
     'runtime/(control-client|control-server|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
   ].join('|')})\\.c?ts$`,
 );

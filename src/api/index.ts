@@ -146,3 +146,4 @@ export {
   validateGuestMount,
   validateMounts,
 } from '../vm/index.js';
+export { type EventSinksOptions, eventFilter, openEventSinks } from './sinks.js';

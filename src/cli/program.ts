@@ -1,10 +1,10 @@
 /** The command line: flags to functions, and nothing else. Each command's code is loaded when it is asked for. */
 import { Command, Option } from 'commander';
+import { version } from '../api/version.js';
 import { addEventCommands } from './event-commands.js';
 import { addImageCommands } from './image-commands.js';
 import type { Io } from './io.js';
 import { collect, withPolicyFlags } from './policy-flags.js';
-import { version } from './version.js';
 
 const RUN_HELP = `
 Examples:

@@ -1,5 +1,6 @@
 /** `--events` and `--event-sink`: from flags to sinks that are open (shell: the environment). */
 import { dirname, resolve } from 'node:path';
+import { version } from '../api/version.js';
 import { GatewayError } from '../core/errors.js';
 import type { Sink } from '../events/feeder.js';
 import { configInvalid } from '../policy/problem.js';
@@ -7,7 +8,6 @@ import { loadTrust } from '../proxy/upstream/trust.js';
 import type { SinksDocument } from '../sinks/document.js';
 import type { MetricsServer } from '../sinks/metrics-server.js';
 import type { Io } from './io.js';
-import { version } from './version.js';
 
 export interface SinkFlags {
   /** The file. */

@@ -174,6 +174,12 @@ test.each(blocks)('the example of docs/reference/sinks.md is a valid file: %s', 
   expect(problemsOf(yaml)).toEqual([]);
 });
 
+test('examples/sinks.yaml is a valid file', () => {
+  expect(problemsOf(readFileSync(join(import.meta.dirname, '../../examples/sinks.yaml'), 'utf8'))).toEqual(
+    [],
+  );
+});
+
 test('docs/reference/sinks.md names every key of the file', () => {
   const keys = new Set<string>();
   const walk = (node: unknown): void => {

@@ -39,7 +39,10 @@ afterEach(async () => {
 async function start(extra = ''): Promise<void> {
   const config = join(folder, 'nats.conf');
   writeFileSync(config, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${folder}/js" }\n${extra}\n`);
-  broker = spawn('nats-server', ['-c', config], { stdio: 'ignore' });
+  broker = spawn('nats-server', ['-c', config], {
+    stdio: 'ignore',
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+  });
   for (;;) {
     const socket = net.connect(port, '127.0.0.1');
     const up = await new Promise<boolean>(resolve => {

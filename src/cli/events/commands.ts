@@ -1,8 +1,8 @@
 /** `sallyport events tail|export|stats|replay|suggest`: flags to functions, for what reads a log. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { version } from '../../api/version.js';
 import type { Io } from '../io.js';
 import { withPolicyFlags } from '../policy-flags.js';
-import { version } from '../version.js';
 
 const LOG = 'what `sallyport run --event-log` wrote, or the folder of a spool';
 
