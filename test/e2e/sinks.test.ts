@@ -246,3 +246,38 @@ test('a trace that the sandbox began goes on through the gateway, to the upstrea
     new Set(['GET', 'connect', 'tls', 'wait', 'receive']),
   );
 });
+
+test('a sink that is fed from the spool gets in the next run what its receiver missed in this one, in order and once', async () => {
+  const probe = http.createServer();
+  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise(resolve => probe.close(resolve));
+  const file = stage.place.file(
+    'spooled.yaml',
+    `sinks: [{ type: webhook, name: late, url: "http://127.0.0.1:${port}/", back_pressure: spool, retry: { first: 50ms } }]`,
+  );
+  const flags = ['--spool', join(stage.place.dir, 'kept'), '--events', file];
+  const away = await stage.sh('curl -s https://api.test/', { flags });
+  const told: Event[] = [];
+  const late = http.createServer((request, response) => {
+    let body = '';
+    request.setEncoding('utf8').on('data', chunk => {
+      body += chunk;
+    });
+    request.on('end', () => {
+      told.push(...eventsIn(body));
+      response.writeHead(200).end();
+    });
+  });
+  await new Promise<void>(resolve => late.listen(port, '127.0.0.1', resolve));
+  const back = await stage.sh('curl -s https://api.test/', { flags });
+  late.closeAllConnections();
+  await new Promise(resolve => late.close(resolve));
+  expect([away.code, back.code]).toEqual([0, 0]);
+  const want = [...away.events, ...back.events].filter(({ type }) => type === 'request.done');
+  expect(want).toHaveLength(2);
+  expect(told.filter(({ type }) => type === 'request.done').map(({ id }) => id)).toEqual(
+    want.map(({ id }) => id),
+  );
+  expect(new Set(told.map(({ id }) => id)).size).toBe(told.length);
+});
