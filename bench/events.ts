@@ -69,8 +69,9 @@ function eventOf(at: number): Event {
 
 interface Rate {
   readonly perSecond: number;
-  /** The same by the median of slices of 2,048 events: what other work on the machine does not take. */
+  /** The same by the median of slices of 2,048 events, and by the fastest twentieth: other work takes less of those. */
   readonly medianPerSecond: number;
+  readonly bestPerSecond: number;
   readonly cpuUs: number;
 }
 
@@ -95,8 +96,11 @@ async function fill(store: EventStore, from: number, count: number): Promise<Rat
     const { user, system } = process.cpuUsage(used);
     cpu += user + system;
   }
-  const median = slices.sort((a, b) => a - b)[slices.length >> 1] ?? 0;
-  return { perSecond: (count / ms) * 1_000, medianPerSecond: 1_000 / median, cpuUs: cpu / count };
+  slices.sort((a, b) => a - b);
+  const median = slices[slices.length >> 1] ?? 0;
+  const best = slices[Math.floor(slices.length / 20)] ?? 0;
+  const perSecond = (count / ms) * 1_000;
+  return { perSecond, medianPerSecond: 1_000 / median, bestPerSecond: 1_000 / best, cpuUs: cpu / count };
 }
 
 async function measureSpool(root: string, count: number, fsync: FsyncPolicy): Promise<Rate> {
@@ -178,9 +182,14 @@ async function main(): Promise<void> {
     void process.stdout.write(`${what.padEnd(58)} ${value}\n`);
   try {
     for (const fsync of ['interval', 'always', 'none'] as const) {
-      const { perSecond, medianPerSecond, cpuUs } = await measureSpool(root, Number(count), fsync);
-      const [all, median] = [perSecond, medianPerSecond].map(rate => Math.round(rate).toLocaleString('en'));
-      const rate = `${all} events/s (median slice ${median}), ${cpuUs.toFixed(2)} us CPU an event`;
+      const { perSecond, medianPerSecond, bestPerSecond, cpuUs } = await measureSpool(
+        root,
+        Number(count),
+        fsync,
+      );
+      const rates = [perSecond, medianPerSecond, bestPerSecond];
+      const [all, median, best] = rates.map(one => Math.round(one).toLocaleString('en'));
+      const rate = `${all} events/s (slices: p50 ${median}, p95 ${best}), ${cpuUs.toFixed(2)} us CPU an event`;
       show(`encoded, chained and spooled, fsync ${fsync}`, rate);
     }
     show(

@@ -147,6 +147,7 @@ test('TLS that a rule lets pass unread shows the upstream’s own certificate', 
   expect(stdout).toContain('unread');
   expect(stdout).not.toMatch(/issuer:.*Sallyport/);
   expect(facts(events, 'request.done')).toEqual([]);
+  expect(facts(events, 'tls.done')).toMatchObject([{ host: UNREAD, protocol: 'tls/passthrough' }]);
   expect(facts(events, 'flow.closed')).toMatchObject([
     { host: UNREAD, protocol: 'tls', destination: expect.stringMatching(/^127\.0\.0\.1:/) },
   ]);

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { join } from 'node:path';
 import type { Event } from '../../src/events/event.js';
 import { readEvents } from '../../src/events/read.js';
-import { expectInvariants, Stage } from './stage.js';
+import { expectInvariants, facts, Stage } from './stage.js';
 
 const NAME = 'api.example.test';
 const stage = new Stage();
@@ -125,4 +125,16 @@ test.each([
 ])('run %j is refused', async (flags, says) => {
   const { code, stderr } = await stage.place.sallyport(['run', ...flags, '--', 'true']);
   expect([code, stderr]).toEqual([125, expect.stringMatching(says)]);
+});
+
+test('the first request over a connection says what opening it took, and the next only what was its own', async () => {
+  const { events } = await stage.sh(`curl -sS https://${NAME}/ https://${NAME}/`);
+  const own = { first_byte_ms: expect.any(Number), total_ms: expect.any(Number) };
+  // The name is pinned by the operator: nobody looked it up.
+  expect(facts(events, 'request.done').map(({ timings }) => timings)).toEqual([
+    { dns_ms: null, connect_ms: expect.any(Number), tls_ms: expect.any(Number), ...own },
+    { dns_ms: null, connect_ms: null, tls_ms: null, ...own },
+  ]);
+  expect(facts(events, 'tls.done')).toMatchObject([{ host: NAME, protocol: 'tls1.3', decision: 'allow' }]);
+  expectInvariants(events);
 });
