@@ -6,7 +6,8 @@ import { build } from 'esbuild';
 
 const dist = join(import.meta.dirname, '..', 'dist');
 await build({
-  entryPoints: [join(dist, 'cli', 'main.js')],
+  // The supervisor of a sandbox is a command line of its own, which the library starts too.
+  entryPoints: { main: join(dist, 'cli', 'main.js'), supervise: join(dist, 'runtime', 'supervise.js') },
   outdir: join(dist, 'cli'),
   allowOverwrite: true,
   bundle: true,

@@ -37,7 +37,7 @@ const SHELLS = new RegExp(
     'gateway|gateway/tenant',
     'cli/events/(log|paper)',
     'api/version',
-    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool)',
+    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|vm|vm-create|vm-exec)',
     'runtime/(control-client|control-server|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
   ].join('|')})\\.c?ts$`,
 );

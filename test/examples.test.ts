@@ -41,6 +41,10 @@ const SHOWS: ReadonlyMap<string, readonly RegExp[]> = new Map([
       /^api\.example\.test +6 +1 +0 /m,
     ],
   ],
+  [
+    'sandbox.mjs',
+    [/^hello from the sandbox - exit code 2$/m, /dns\.refused evil\.example\.test/, /true VM_NOT_RUNNING/],
+  ],
   ['library.mjs', [/hello from outside/, /dns\.refused evil\.example\.test/, /exit code 6/]],
 ]);
 

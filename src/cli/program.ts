@@ -5,6 +5,7 @@ import { addEventCommands } from './event-commands.js';
 import { addImageCommands } from './image-commands.js';
 import type { Io } from './io.js';
 import { collect, withPolicyFlags } from './policy-flags.js';
+import { addVmCommands } from './vm-commands.js';
 
 const RUN_HELP = `
 Examples:
@@ -37,6 +38,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
   addEventCommands(sallyport, io, exit);
   addMachineCommands(sallyport, io, exit);
   addImageCommands(sallyport, io, exit);
+  addVmCommands(sallyport, io, exit);
   return sallyport;
 }
 

@@ -75,10 +75,10 @@ function unreferenced(stream: Writable): void {
   if ('unref' in stream && typeof stream.unref === 'function') stream.unref();
 }
 
-/** The compiled supervisor, also for a caller that runs from the sources. */
+/** The bundled supervisor, beside the bundled command line: also for the library, and for a caller in the sources. */
 function supervisorFile(): string {
   const here = fileURLToPath(new URL('./supervise.js', import.meta.url));
-  return here.replace(/\/src\/(runtime\/supervise\.js)$/, '/dist/$1');
+  return here.replace(/\/(?:src|dist)\/runtime\/(supervise\.js)$/, '/dist/cli/$1');
 }
 
 function emitLaunch({ values, ...rest }: Launch): string {

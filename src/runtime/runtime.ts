@@ -16,6 +16,7 @@ import {
 } from '../vm/index.js';
 import { backendOf, DEFAULT_BACKEND } from './backends.js';
 import { type ConfigOptions, configFrom } from './config.js';
+import { ensureImage, type ImageWish } from './image.js';
 import { type Lifeline, launchSupervisor } from './launch.js';
 import { validateNetworkConfig } from './network.js';
 import { profileOf } from './profiles.js';
@@ -89,11 +90,13 @@ export class Runtime implements AsyncDisposable {
   async create(name: string | null | undefined, options: CreateOptions = {}): Promise<Sandbox> {
     const store = await this.#opened();
     const { backend = DEFAULT_BACKEND, detach = false, ...rest } = options;
-    backendOf(backend);
+    // Of the host's own programs there is no image.
+    const takesImages = backendOf(backend).link === 'tap';
     const config = configFrom(rest, { network: this.#defaultNetwork() });
     validateNetworkConfig(config.network);
     const values = valuesOf(config);
     refuseValuesIn(config.env, values);
+    if (takesImages) await ensureImage(config, this.#images(store));
     const id = randomBytes(6).toString('hex');
     const record: SandboxRecord = {
       id,
@@ -211,6 +214,10 @@ export class Runtime implements AsyncDisposable {
     };
     const lifeline = await launchSupervisor({ id, ...dirs, detach, env, values }, store.pathsOf(id).log);
     this.#lifelines.set(id, { ...lifeline, detach });
+  }
+
+  #images({ homeDir }: Store): ImageWish {
+    return { homeDir, registries: this.#options.imageRegistries ?? [], env: process.env };
   }
 
   #defaultNetwork(): NetworkConfig {

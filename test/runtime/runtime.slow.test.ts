@@ -1,4 +1,6 @@
 import { chmodSync, lstatSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -303,4 +305,25 @@ test('a runtime that is closed says so, and closes but once', async () => {
   await runtime.close();
   await runtime.close();
   await expect(runtime.list()).rejects.toMatchObject({ code: 'GATEWAY_CLOSED' });
+});
+
+test('an image that is not here is looked for where the runtime says, and a sandbox without one is not made', async () => {
+  const asked: string[] = [];
+  const registry = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.writeHead(404).end('{"errors":[]}');
+  });
+  await new Promise<void>(resolve => registry.listen(0, '127.0.0.1', resolve));
+  const { port } = registry.address() as AddressInfo;
+  try {
+    const runtime = new Runtime({ homeDir: home(), imageRegistries: [`127.0.0.1:${port}`] });
+    runtimes.push(runtime);
+    await expect(runtime.create('box', { backend: 'qemu', image: 'team/none:1' })).rejects.toMatchObject({
+      code: expect.stringMatching(/^IMAGE_/),
+    });
+    expect(asked).toContain('/v2/team/none/manifests/1');
+    expect(await runtime.list()).toEqual([]);
+  } finally {
+    registry.close();
+  }
 });

@@ -1,0 +1,179 @@
+/** `sallyport vm …` over the library (shell: files of the host, standard streams). */
+import { createReadStream, createWriteStream, readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { GatewayError } from '../core/errors.js';
+import { printable } from '../events/encode.js';
+import { Runtime } from '../runtime/runtime.js';
+import type { Sandbox, SandboxInfo } from '../runtime/sandbox.js';
+import { ErrInvalidConfig, ErrVMNotFound } from '../vm/index.js';
+import { EXIT_USAGE, type Io } from './io.js';
+import { statePaths } from './paths.js';
+
+const EXIT_FAILED = 1;
+
+/** Codes of what the caller said wrong. */
+const USAGE: ReadonlySet<string> = new Set([
+  'CONFIG_INVALID',
+  'VM_CONFIG_INVALID',
+  'NETWORK_CONFIG_INVALID',
+  'MOUNT_CONFIG_INVALID',
+]);
+
+/** Opens the home for `work`, and says what fails. */
+export async function withRuntime(
+  io: Io,
+  work: (runtime: Runtime, homeDir: string) => Promise<number>,
+): Promise<number> {
+  const { state, ca } = statePaths(process.env);
+  const runtime = new Runtime({ homeDir: state, caDir: ca });
+  try {
+    return await work(runtime, state);
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    io.stderr(`sallyport: ${printable(error.message).replaceAll('\\u000a', '\n')}\n`);
+    return USAGE.has(error.code) ? EXIT_USAGE : EXIT_FAILED;
+  } finally {
+    await runtime.close();
+  }
+}
+
+/** Throws `VM_NOT_FOUND`. */
+export async function named(runtime: Runtime, name: string): Promise<Sandbox> {
+  const sandbox = await runtime.get(name);
+  if (sandbox === null)
+    throw new ErrVMNotFound(`there is no sandbox ${name}; sallyport vm ls lists those there are`);
+  return sandbox;
+}
+
+export async function runStart(name: string, io: Io): Promise<number> {
+  return await withRuntime(io, async runtime => {
+    await (await named(runtime, name)).start({ detach: true });
+    return 0;
+  });
+}
+
+export async function runList({ json }: { readonly json: boolean }, io: Io): Promise<number> {
+  return await withRuntime(io, async runtime => {
+    const infos = await runtime.list();
+    if (json) for (const info of infos) io.stdout(`${JSON.stringify(info)}\n`);
+    else io.stdout(tableOf(infos));
+    return 0;
+  });
+}
+
+function tableOf(infos: readonly SandboxInfo[]): string {
+  const rows = [
+    ['ID', 'NAME', 'STATE', 'BACKEND', 'IMAGE', 'CREATED'],
+    ...infos.map(({ id, name, state, backend, image, createdAt }) => {
+      return [id, name, state, backend, image || '-', new Date(createdAt).toISOString().slice(0, 19)];
+    }),
+  ];
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0))) ?? [];
+  const line = (row: readonly string[]): string =>
+    row
+      .map((text, at) => text.padEnd(widths[at] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return rows.map(row => `${line(row)}\n`).join('');
+}
+
+export async function runInfo(name: string, io: Io): Promise<number> {
+  return await withRuntime(io, async runtime => {
+    const sandbox = await named(runtime, name);
+    io.stdout(`${JSON.stringify({ ...(await sandbox.info()), config: sandbox.config }, null, 2)}\n`);
+    return 0;
+  });
+}
+
+export async function runStop(
+  name: string,
+  { grace, force }: { readonly grace: string; readonly force: boolean },
+  io: Io,
+): Promise<number> {
+  return await withRuntime(io, async runtime => {
+    const seconds = Number(grace);
+    if (!(seconds >= 0 && seconds <= 3600)) throw new ErrInvalidConfig('--grace: 0 to 3600 seconds');
+    await (await named(runtime, name)).stop({ graceMs: seconds * 1000, force });
+    return 0;
+  });
+}
+
+export async function runRemove(
+  names: readonly string[],
+  flags: { readonly force: boolean },
+  io: Io,
+): Promise<number> {
+  return await withRuntime(io, async runtime => {
+    for (const name of names) await runtime.remove(name, flags);
+    return 0;
+  });
+}
+
+export async function runLogs(name: string, flags: { readonly console: boolean }, io: Io): Promise<number> {
+  return await withRuntime(io, async (runtime, homeDir) => {
+    const sandbox = await named(runtime, name);
+    // What a machine said is a stranger's text: nothing in it is an order to this terminal.
+    if (flags.console) io.stdout(sandbox.log().split('\n').map(printable).join('\n'));
+    else io.stdout(eventsOf(join(homeDir, 'sandboxes', sandbox.id, 'events.jsonl')));
+    return 0;
+  });
+}
+
+function eventsOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // It was never started.
+  }
+}
+
+interface Place {
+  /** Null: the host. */
+  readonly sandbox: string | null;
+  readonly path: string;
+}
+
+/** `NAME:/PATH` is in a sandbox; anything else is a file of the host. */
+export function parsePlace(text: string): Place {
+  const match = /^([A-Za-z0-9][A-Za-z0-9_.-]*):(\/.*)$/s.exec(text);
+  return { sandbox: match?.[1] ?? null, path: match?.[2] ?? text };
+}
+
+export async function runCopy(fromText: string, toText: string, io: Io): Promise<number> {
+  return await withRuntime(io, async runtime => {
+    const [from, to] = [parsePlace(fromText), parsePlace(toText)];
+    if (from.sandbox === null && to.sandbox !== null) {
+      await copyIn(await named(runtime, to.sandbox), from.path, to.path);
+    } else if (from.sandbox !== null && to.sandbox === null) {
+      await copyOut(await named(runtime, from.sandbox), from.path, to.path);
+    } else throw new ErrInvalidConfig('one of the two is NAME:/PATH, and the other a file of this host');
+    return 0;
+  });
+}
+
+async function copyIn(sandbox: Sandbox, from: string, to: string): Promise<void> {
+  const target = to.endsWith('/') ? `${to}${basename(from)}` : to;
+  if (from === '-') return await sandbox.writeFile(target, process.stdin);
+  const { mode } = await ownFile(from);
+  await sandbox.writeFile(target, createReadStream(from), { mode: mode & 0o777 });
+}
+
+async function ownFile(path: string): Promise<{ readonly mode: number }> {
+  const found = await stat(path).catch(() => null);
+  if (found?.isFile() === true) return found;
+  throw new ErrInvalidConfig(
+    found === null ? `${path} does not exist` : `${path} is no file: send a folder as a tar`,
+  );
+}
+
+async function copyOut(sandbox: Sandbox, from: string, to: string): Promise<void> {
+  const content = await sandbox.readFileStream(from);
+  if (to === '-') {
+    for await (const chunk of content) process.stdout.write(chunk as Buffer);
+    return;
+  }
+  const folder = (await stat(to).catch(() => null))?.isDirectory() === true;
+  await pipeline(content, createWriteStream(folder ? join(to, basename(from)) : to));
+}
