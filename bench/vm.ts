@@ -3,6 +3,7 @@
  * network, memory, ten at once.
  *
  * Run: npm run build && npx tsc -p tsconfig.tools.json && node .cache/tools/bench/vm.js [--runs N] [--mib N]
+ * [--parts starts,commands,network,fleet]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +24,10 @@ import { qemuArgs } from '../src/vm/qemu/command-line.js';
 import { createQemuBackend, ensureDefaultImage, ensureGuestFiles } from '../src/vm/qemu/index.js';
 import type { QemuMachine } from '../src/vm/qemu/machine.js';
 
-const { values } = parseArgs({ options: { runs: { type: 'string' }, mib: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { runs: { type: 'string' }, mib: { type: 'string' }, parts: { type: 'string' } },
+});
+const PARTS = (values.parts ?? 'starts,commands,network,fleet').split(',');
 const RUNS = Number(values.runs ?? 5);
 const MIB = Number(values.mib ?? 256);
 const ROUND_TRIPS = 50;
@@ -43,12 +47,10 @@ async function main(): Promise<void> {
   await ensureDefaultImage(home, console.error);
   row('what', 'value');
   row('---', '---');
-  await starts();
-  await commandsAndFiles();
-  const server = await startServer();
-  await network(server.port);
-  await fleet();
-  server.close();
+  if (PARTS.includes('starts')) await starts();
+  if (PARTS.includes('commands')) await commandsAndFiles();
+  if (PARTS.includes('network')) await network();
+  if (PARTS.includes('fleet')) await fleet();
 }
 
 function row(what: string, value: string): void {
@@ -156,7 +158,8 @@ async function startServer(): Promise<{ readonly port: number; close(): void }> 
   };
 }
 
-async function network(port: number): Promise<void> {
+async function network(): Promise<void> {
+  const { port, close } = await startServer();
   const gateway = await openGateway(port);
   const door = await gateway.openDoor('bench', 'tap');
   const machine = await started(door);
@@ -167,6 +170,7 @@ async function network(port: number): Promise<void> {
   const plain = await userNetwork();
   await pair("through QEMU's user network, no gateway", plain.exec, `http://10.0.2.2:${port}`);
   await plain.close();
+  close();
 }
 
 type Exec = (command: string) => Promise<string>;
