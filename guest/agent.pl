@@ -15,7 +15,7 @@ use constant { OPEN => 1, DATA => 2, FINISH => 3, CREDIT => 4, SIGNAL => 5, RESI
 use constant {
     HELLO => 16, STARTED => 17, OUT => 18, ERR => 19, OUT_END => 20, ERR_END => 21, TAKEN => 22, EXIT => 23, FAILED => 24,
 };
-use constant { CHUNK => 65536, WINDOW => 262144, MOST_PENDING => 1048576, MOST_FRAME => 1048576, PIDFD_OPEN => 434 };
+use constant { CHUNK => 65536, WINDOW => 262144, MOST_PENDING => 1048576, MOST_READS => 32, PIDFD_OPEN => 434 };
 use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430, TIOCSWINSZ => 0x5414, TIOCSCTTY => 0x540e };
 
 my $port;       # to the gateway
@@ -96,10 +96,13 @@ sub serve {
 }
 
 sub read_port {
-    my $count = sysread($port, $incoming, MOST_PENDING, length $incoming);
-    # Nobody on the other side: the gateway has gone, and with it the machine's reason.
-    return select(undef, undef, undef, 0.05) if defined $count && $count == 0;
-    return if !defined $count;
+    # The driver gives one page at a time: as many as are there, but not for ever.
+    for (my $rounds = 0; $rounds < MOST_READS; $rounds++) {
+        my $count = sysread($port, $incoming, CHUNK, length $incoming);
+        # Nobody on the other side: the gateway has gone, and with it the machine's reason.
+        return select(undef, undef, undef, 0.05) if defined $count && $count == 0;
+        last if !defined $count;
+    }
     while (length $incoming >= 9) {
         my ($length, $type, $number) = unpack('NCN', $incoming);
         return if length $incoming < 4 + $length;
@@ -138,8 +141,11 @@ sub send_frame {
 }
 
 sub write_port {
-    my $count = syswrite($port, $outgoing, CHUNK);
-    substr($outgoing, 0, $count, '') if defined $count;
+    for (my $rounds = 0; $rounds < MOST_READS && $outgoing ne ''; $rounds++) {
+        my $count = syswrite($port, $outgoing, CHUNK);
+        return if !defined $count;
+        substr($outgoing, 0, $count, '');
+    }
 }
 
 # --- channels ---------------------------------------------------------------------------------------------------------
