@@ -68,25 +68,14 @@ export class StoreFeeder {
     if (signal?.aborted) stop();
     signal?.addEventListener('abort', stop, { once: true });
     try {
-      await Promise.race([this.#done, this.#givenUp()]);
+      this.#stop.signal.addEventListener('abort', () => sink.giveUp?.(), { once: true });
+      if (this.#stop.signal.aborted) sink.giveUp?.();
+      await this.#done;
       await sink.close?.(signal);
     } finally {
       signal?.removeEventListener('abort', stop);
       await this.#note();
     }
-  }
-
-  /** A write that is pending ends when the sink is told that nobody waits; one that cannot be told is left alone. */
-  #givenUp(): Promise<void> {
-    const { sink } = this.#options;
-    return new Promise(resolve => {
-      const giveUp = (): void => {
-        if (sink.giveUp === undefined) resolve();
-        else sink.giveUp();
-      };
-      if (this.#stop.signal.aborted) giveUp();
-      else this.#stop.signal.addEventListener('abort', giveUp, { once: true });
-    });
   }
 
   async #run(): Promise<void> {
@@ -132,13 +121,26 @@ export class StoreFeeder {
 
   async #hand(sink: Sink, batch: readonly Event[]): Promise<void> {
     try {
-      await sink.write(batch);
+      await (sink.giveUp === undefined ? this.#untilStopped(sink.write(batch)) : sink.write(batch));
     } catch (error) {
       // Given up is not lost: it stands in the store.
       if (this.#stop.signal.aborted) return;
       this.#lose(batch.length, error);
     }
+    if (this.#stop.signal.aborted && sink.giveUp === undefined) return;
     if (!this.#tells) this.#settled = batch.at(-1)?.id ?? this.#settled;
+  }
+
+  /** A write that nobody can end is left alone, so that the store's file is closed. */
+  #untilStopped(written: Promise<void> | void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { signal } = this.#stop;
+      const stop = (): void => resolve();
+      signal.addEventListener('abort', stop, { once: true });
+      Promise.resolve(written)
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener('abort', stop));
+    });
   }
 
   #lose(count: number, error: unknown): void {
