@@ -12,7 +12,7 @@ packages=(
   nginx-light apache2-bin haproxy squid-openssl
   qemu-system-x86 busybox-static perl-base squashfs-tools xz-utils
   slowhttptest nghttp2-client iodine dns2tcp nats-server rsyslog rsyslog-openssl
-  squashfs-tools zstd docker-registry
+  zstd docker-registry
   chromium libnss3-tools
 )
 
