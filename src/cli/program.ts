@@ -78,6 +78,8 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--cpus <count>', 'with --vm: processors (default: 1)')
     .option('--memory <MiB>', 'with --vm: memory (default: 512)')
     .option('--disk <MiB>', 'with --vm: room for what changes (default: 5120)')
+    .option('--volume <host:guest[:ro]>', 'with --vm: a folder of this machine, below /workspace', collect)
+    .option('--publish <[ip:]port:guestport[/udp]>', 'with --vm: a port that leads into it', collect)
     .addOption(
       new Option('--accel <how>', 'with --vm: insist on kvm or on emulation').choices(['auto', 'kvm', 'tcg']),
     )

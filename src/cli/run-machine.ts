@@ -17,6 +17,8 @@ import {
   type Execution,
   type InteractiveExecution,
   type MachineDoor,
+  parsePublish,
+  parseVolumeMount,
   type QemuMachine,
   type VMConfig,
 } from '../vm/index.js';
@@ -31,6 +33,10 @@ export interface MachineFlags {
   readonly disk?: string;
   readonly accel?: AccelWish;
   readonly network?: 'nat' | 'disabled' | 'bridged';
+  /** `HOST:GUEST[:ro]` */
+  readonly volume?: readonly string[];
+  /** `[IP:]HOSTPORT:GUESTPORT[/udp]` */
+  readonly publish?: readonly string[];
   readonly workdir?: string;
   readonly env?: readonly string[];
   readonly bind?: readonly string[];
@@ -50,12 +56,21 @@ export interface MachineRun {
   readonly stopped: string | null;
 }
 
-/** Boots, runs `argv` to its end, switches off. Variables in `kept` are the gateway's alone. */
+export interface MachineRunOptions {
+  readonly id: string;
+  /** Paths of the host that no folder may bring into view. */
+  readonly hide: readonly string[];
+  /** Variables that are the gateway's alone. */
+  readonly kept: readonly string[];
+  readonly io: Io;
+}
+
+/** Boots, runs `argv` to its end, switches off. */
 export async function runInMachine(
   gateway: Gateway,
   flags: MachineFlags,
   argv: readonly string[],
-  { id, kept, io }: { readonly id: string; readonly kept: readonly string[]; readonly io: Io },
+  { id, hide, kept, io }: MachineRunOptions,
 ): Promise<MachineRun> {
   const network = networkOf(flags);
   refuseHostFolders(flags);
@@ -72,7 +87,7 @@ export async function runInMachine(
       accel: flags.accel ?? 'auto',
       ...(!flags.quiet && { tell: message => io.stderr(`sallyport: ${message}\n`) }),
     });
-    const config = configOf(flags, { id, stateDir, homeDir: state, door, gateway });
+    const config = configOf(flags, { id, stateDir, homeDir: state, door, gateway, hide });
     machine = await backend.create(config);
     // A door that the gateway has closed leaves nothing to run for.
     void door?.closed.then(() => machine?.stop());
@@ -123,14 +138,14 @@ function refuseHostFolders({ bind, roBind, fsIsolation }: MachineFlags): void {
   );
 }
 
-interface Places extends Pick<VMConfig, 'id' | 'stateDir' | 'homeDir'> {
+interface Places extends Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'hide'> {
   readonly door: MachineDoor | null;
   readonly gateway: Gateway;
 }
 
-function configOf(flags: MachineFlags, { id, stateDir, homeDir, door, gateway }: Places): VMConfig {
+function configOf(flags: MachineFlags, { id, stateDir, homeDir, door, gateway, hide }: Places): VMConfig {
   return {
-    ...{ id, stateDir, homeDir, door },
+    ...{ id, stateDir, homeDir, door, hide },
     image: flags.image ?? '',
     persist: false,
     privileged: false,
@@ -141,15 +156,22 @@ function configOf(flags: MachineFlags, { id, stateDir, homeDir, door, gateway }:
       // A run takes as long as it takes.
       timeoutSeconds: 0,
     },
-    vfs: { workspace: DEFAULT_WORKSPACE },
+    vfs: { workspace: DEFAULT_WORKSPACE, directMounts: volumesOf(flags.volume ?? []) },
     extraDisks: [],
     env: new Map(),
     hostname: 'sallyport',
     addHosts: [],
     searchDomains: gateway.policy.dns.searchDomains,
-    portForwards: [],
-    hide: [],
+    portForwards: (flags.publish ?? []).map(parsePublish),
   };
+}
+
+/** Folders of the host by their paths in the guest. */
+function volumesOf(volumes: readonly string[]): NonNullable<VMConfig['vfs']['directMounts']> {
+  const parsed = volumes.map(volume => parseVolumeMount(volume));
+  return Object.fromEntries(
+    parsed.map(({ guestPath, hostPath, readonly }) => [guestPath, { hostPath, readonly }]),
+  );
 }
 
 function numberOf(flag: string, text: string | undefined, otherwise: number): number {

@@ -90,7 +90,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     const kept = opened.variables;
     const { code, stopped } =
       flags.vm === true
-        ? await runInMachine(gateway, flags, argv, { id, kept, io })
+        ? await runInMachine(gateway, flags, argv, { id, hide, kept, io })
         : await runOnHost(gateway, flags, argv, { id, hide, kept });
     if (stopped === null) return code;
     io.stderr(`sallyport: stopped the sandbox: ${stopped}\n`);
@@ -148,12 +148,22 @@ interface HostRun {
   readonly kept: readonly string[];
 }
 
+/** What only a machine has is refused for a command of this one, not left out. */
+function refuseMachineFlags({ volume, publish }: MachineFlags): void {
+  if ((volume ?? publish) === undefined) return;
+  throw new GatewayError(
+    'CONFIG_INVALID',
+    '--volume and --publish are for --vm; a command of this machine has --bind',
+  );
+}
+
 async function runOnHost(
   gateway: Gateway,
   flags: RunFlags,
   argv: readonly [string, ...string[]],
   { id, hide, kept }: HostRun,
 ): Promise<MachineRun> {
+  refuseMachineFlags(flags);
   const sandbox = await gateway.openSandbox(id);
   const workdir = workdirOf(flags);
   const command = await sandbox.run({

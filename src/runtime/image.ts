@@ -13,11 +13,15 @@ export interface ImageWish {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Throws what the registry says, or that there is no such image. */
-export async function ensureImage({ image, localBundlePath }: Config, wish: ImageWish): Promise<void> {
-  if (localBundlePath !== undefined || image === '' || image === DEFAULT_IMAGE) return;
+/**
+ * The whole name under which the image is kept: a machine that boots it later asks no list of registries. Throws what
+ * the registry says, or that there is no such image.
+ */
+export async function ensureImage({ image, localBundlePath }: Config, wish: ImageWish): Promise<string> {
+  if (localBundlePath !== undefined || image === '' || image === DEFAULT_IMAGE) return image;
   const { homeDir, registries, env } = wish;
   const store = await ImageStore.open(join(homeDir, 'images'), registries.length > 0 ? { registries } : {});
-  if ((await store.find(image)) !== null) return;
-  await store.pull(image, { login: registry => loginFor(registry, env) });
+  const found = await store.find(image);
+  const held = found ?? (await store.pull(image, { login: registry => loginFor(registry, env) }));
+  return held.name ?? image;
 }

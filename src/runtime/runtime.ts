@@ -92,11 +92,12 @@ export class Runtime implements AsyncDisposable {
     const { backend = DEFAULT_BACKEND, detach = false, ...rest } = options;
     // Of the host's own programs there is no image.
     const takesImages = backendOf(backend).link === 'tap';
-    const config = configFrom(rest, { network: this.#defaultNetwork() });
-    validateNetworkConfig(config.network);
-    const values = valuesOf(config);
-    refuseValuesIn(config.env, values);
-    if (takesImages) await ensureImage(config, this.#images(store));
+    const asked = configFrom(rest, { network: this.#defaultNetwork() });
+    validateNetworkConfig(asked.network);
+    const values = valuesOf(asked);
+    refuseValuesIn(asked.env, values);
+    const image = takesImages ? await ensureImage(asked, this.#images(store)) : asked.image;
+    const config = { ...asked, image };
     const id = randomBytes(6).toString('hex');
     const record: SandboxRecord = {
       id,

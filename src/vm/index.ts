@@ -32,6 +32,7 @@ export {
   validateGuestMount,
   validateMounts,
 } from './mount-spec.js';
+export { parsePublish } from './port-forwards.js';
 export { processBackend } from './process/backend.js';
 export { startCommand } from './process/command.js';
 export { removeTree } from './process/root.js';

@@ -1,4 +1,5 @@
 /** The images' public face. */
+export { type MachineImage, type MachineImageSpec, machineImage } from './for-machine.js';
 export type { Digest, Platform } from './manifest.js';
 export type { Credentials } from './registry/client.js';
 export { loginFor } from './registry/logins.js';

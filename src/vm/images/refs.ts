@@ -9,7 +9,7 @@ import { errorCode } from '../../core/errors.js';
 import { publish } from './blobs.js';
 import { type Digest, isDigest } from './manifest.js';
 
-/** A name, or the id of a sandbox, and the manifest that it stands for. */
+/** A name, or the folder of a sandbox, and the manifest that it stands for. */
 export interface Ref {
   readonly name: string;
   readonly manifest: Digest;

@@ -4,6 +4,7 @@
  * Several processes may use one store. Content is under its digest and never changes; whoever adds holds the store's
  * lock shared, whoever collects garbage holds it alone.
  */
+import { existsSync } from 'node:fs';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode, GatewayError } from '../../core/errors.js';
@@ -193,13 +194,10 @@ export class ImageStore {
     return image?.name != null && (await this.#parts.refs.remove(image.name));
   }
 
-  /** Keeps what `sandbox` boots from until `unpin`. */
-  async pin(sandbox: string, manifest: Digest): Promise<void> {
-    await this.#parts.pins.set({ name: sandbox, manifest, createdMs: Date.now() });
-  }
-
-  async unpin(sandbox: string): Promise<void> {
-    await this.#parts.pins.remove(sandbox);
+  /** Keeps `manifest` for as long as the folder `holder` is there, made where it is not: a sandbox's own. */
+  async pin(holder: string, manifest: Digest): Promise<void> {
+    await mkdir(holder, { recursive: true, mode: 0o700 });
+    await this.#parts.pins.set({ name: holder, manifest, createdMs: Date.now() });
   }
 
   /** The image as a file system image, made at its first use. Throws `IMAGE_INVALID`, `TOOL_MISSING`. */
@@ -245,6 +243,7 @@ export class ImageStore {
       const { blobs, refs, pins, lowers, trees } = this.#parts;
       await refs.tidy();
       await pins.tidy();
+      for (const { name } of await pins.list()) if (!existsSync(name)) await pins.remove(name);
       const manifests = new Set(
         [...(await refs.list()), ...(await pins.list())].map(({ manifest }) => manifest),
       );

@@ -1,11 +1,8 @@
 /** The backend of machines with a kernel of their own: QEMU, by the processor's virtualisation or by emulation. */
-
-import { join } from 'node:path';
-import { GatewayError } from '../../core/errors.js';
 import type { Backend, VMConfig } from '../backend.js';
 import type { ImageConfig } from '../config.js';
 import { ErrInvalidConfig, ErrNetworkUnsupportedPlatform } from '../errors.js';
-import { ImageStore } from '../images/index.js';
+import { machineImage } from '../images/index.js';
 import { type AccelWish, chooseAccel } from './accel.js';
 import { ensureDefaultImage, ensureGuestFiles, type ImageFile } from './guest-files.js';
 import { QemuMachine } from './machine.js';
@@ -61,23 +58,13 @@ interface FoundImage {
   readonly imageConfig: ImageConfig;
 }
 
-async function imageOf(
-  { image: name, localBundlePath, homeDir }: VMConfig,
-  { tell }: QemuOptions,
-): Promise<FoundImage> {
-  if (localBundlePath === undefined && (name === '' || name === DEFAULT_IMAGE)) {
+async function imageOf(config: VMConfig, { tell }: QemuOptions): Promise<FoundImage> {
+  const { image, localBundlePath, homeDir } = config;
+  if (localBundlePath === undefined && (image === '' || image === DEFAULT_IMAGE)) {
     return { lower: await ensureDefaultImage(homeDir, tell), imageConfig: {} };
   }
-  const store = await ImageStore.open(join(homeDir, 'images'));
-  const [found] =
-    localBundlePath === undefined ? [await store.find(name)] : await store.take(localBundlePath, null);
-  if (found == null) {
-    throw new GatewayError(
-      'IMAGE_NOT_FOUND',
-      `there is no image ${name} here: \`sallyport image ls\` tells what is`,
-    );
-  }
-  return { lower: await store.lower(found.manifest), imageConfig: found.config };
+  const { lower, config: imageConfig } = await machineImage(config);
+  return { lower, imageConfig };
 }
 
 function refuseUnsupported({ resources, door }: VMConfig): void {

@@ -192,11 +192,13 @@ test('ImageStore shares layers, and removes with a name only what no other holds
 test('ImageStore keeps what a sandbox boots from, whether or not it has a name', async () => {
   const [taken] = await store.take(folderOf(layoutFiles(image())), null);
   const manifest = taken?.manifest as Digest;
-  await store.pin('sandbox-1', manifest);
+  const sandbox = join(dir, 'sandbox');
+  mkdirSync(sandbox);
+  await store.pin(sandbox, manifest);
   const { path } = await store.lower(manifest);
   await store.collect();
   expect(existsSync(path)).toBe(true);
-  await store.unpin('sandbox-1');
+  rmSync(sandbox, { recursive: true });
   await store.collect();
   expect(existsSync(path)).toBe(false);
 });

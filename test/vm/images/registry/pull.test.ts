@@ -1,10 +1,12 @@
 import { createPrivateKey, randomBytes, sign, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { Runtime } from '../../../../src/runtime/runtime.js';
+import { machineImage } from '../../../../src/vm/images/index.js';
 import type { Digest } from '../../../../src/vm/images/manifest.js';
 import { ImageStore } from '../../../../src/vm/images/store.js';
 import { selfSigned } from '../../../support/certificates.js';
@@ -255,6 +257,30 @@ test.each(lies)(
     expect(partials()).toEqual([]);
   },
 );
+
+test('a runtime with registries fetches an image when a sandbox is made, and a machine holds it until its folder goes', async () => {
+  const homeDir = join(dir, 'home');
+  const runtime = new Runtime({ homeDir, imageRegistries: [registry.host] });
+  try {
+    const sandbox = await runtime.create('box', { backend: 'qemu', image: 'team/app:1' });
+    expect(sandbox.config.image).toBe(`${registry.host}/team/app:1`);
+    await expect(runtime.create('none', { backend: 'qemu', image: 'team/none' })).rejects.toMatchObject({
+      code: 'IMAGE_NOT_FOUND',
+    });
+  } finally {
+    await runtime.close();
+  }
+  const stateDir = join(dir, 'machine');
+  const held = await machineImage({ homeDir, stateDir, image: `${registry.host}/team/app:1` });
+  expect(held).toMatchObject({ config: { cmd: ['/bin/app'] }, lower: { fsType: 'squashfs' } });
+  const store = await ImageStore.open(join(homeDir, 'images'));
+  await store.untag(`${registry.host}/team/app:1`);
+  await store.collect();
+  expect(existsSync(held.lower.path)).toBe(true);
+  rmSync(stateDir, { recursive: true });
+  await store.collect();
+  expect(existsSync(held.lower.path)).toBe(false);
+});
 
 test('ImageStore does not open with a registry that is none', async () => {
   await expect(newStore(['not a registry'])).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
