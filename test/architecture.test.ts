@@ -38,7 +38,7 @@ const SHELLS = new RegExp(
     'cli/events/(log|paper)',
     'api/version',
     'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|vm|vm-create|vm-exec)',
-    'runtime/(control-client|control-server|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
+    'runtime/(control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
   ].join('|')})\\.c?ts$`,
 );
 

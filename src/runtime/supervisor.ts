@@ -5,6 +5,8 @@
  * One process for each sandbox that runs. Whatever ends it ends the sandbox; what it wrote down then says so to whoever
  * looks next.
  */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { systemClock } from '../core/clock.js';
 import { errorCode } from '../core/errors.js';
 import { openFileSink } from '../events/file-sink.js';
@@ -12,10 +14,12 @@ import { secretFiles } from '../gateway/of-policy.js';
 import { createGateway, type Door, type Gateway } from '../gateway.js';
 import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
-import { ErrVMNotFound, ErrVMState, type Machine, type VMConfig } from '../vm/index.js';
+import { type Config, ErrVMNotFound, ErrVMState, type Machine, type VMConfig } from '../vm/index.js';
 import { backendOf } from './backends.js';
+import { getWorkspace } from './config.js';
 import { type ControlServer, type ControlTarget, serveControl } from './control-server.js';
 import { EventRing } from './event-ring.js';
+import { FileWatch, type WatchRoot } from './file-watch.js';
 import { tellForwards } from './forward-events.js';
 import type { Launch } from './launch.js';
 import type { Lock } from './locks.js';
@@ -32,6 +36,7 @@ interface Held {
   readonly door: Door | null;
   readonly machine: Machine;
   readonly control: ControlServer;
+  readonly files: FileWatch;
 }
 
 export class Supervisor {
@@ -128,6 +133,9 @@ export class Supervisor {
     });
     parts.machine = machine;
     await machine.start();
+    const files = fileWatch(id, gateway);
+    parts.files = files;
+    for (const root of watchRoots(config, machine.rootfsPath)) await files.add(root);
     const told = toldMachine(machine, {
       sandbox: id,
       emit: gateway.events.emit,
@@ -136,7 +144,7 @@ export class Supervisor {
     });
     const control = await serveControl(paths.socket, this.#target(told));
     parts.control = control;
-    return { gateway, door, machine, control };
+    return { gateway, door, machine, control, files };
   }
 
   #target(machine: Machine): ControlTarget {
@@ -187,6 +195,36 @@ export class Supervisor {
   }
 }
 
+const OP_TYPES = { create: 'file.created', write: 'file.changed', remove: 'file.removed' } as const;
+
+function fileWatch(sandbox: string, { events }: Gateway): FileWatch {
+  const message = 'there are more files than are watched; events of the others are left out';
+  return new FileWatch(
+    file => events.emit({ type: OP_TYPES[file.op], sandbox, file }),
+    () => events.emit({ type: 'gateway.dropped', sandbox, gateway: { message, detail: [] } }),
+  );
+}
+
+/** The workspace, where it is a folder of the host, and the folders of the host that the sandbox may write. */
+function watchRoots({ vfs }: Config, rootfsPath: string | null): readonly WatchRoot[] {
+  const direct = Object.entries(vfs.directMounts ?? {}).map(([guestPath, mount]) => ({
+    guestPath,
+    ...mount,
+  }));
+  const typed = Object.entries(vfs.mounts ?? {}).map(([guestPath, mount]) => ({
+    guestPath,
+    hostPath: '',
+    ...mount,
+  }));
+  const workspace = getWorkspace(vfs);
+  const own = rootfsPath === null ? [] : [{ guestPath: workspace, hostPath: join(rootfsPath, workspace) }];
+  return [...own, ...[...direct, ...typed].filter(mount => mount.readonly !== true)].filter(
+    ({ hostPath }) => {
+      return statSync(hostPath, { throwIfNoEntry: false })?.isDirectory() === true;
+    },
+  );
+}
+
 interface Surroundings {
   readonly paths: { readonly machine: string };
   readonly homeDir: string;
@@ -222,8 +260,9 @@ function vmConfigOf({ id, config }: SandboxRecord, { paths, homeDir, hide, door 
 }
 
 /** The machine first: nothing runs without a gateway. The gateway last, with all that was told. */
-async function closeAll({ control, machine, door, gateway }: Partial<Held>): Promise<void> {
+async function closeAll({ control, machine, door, gateway, files }: Partial<Held>): Promise<void> {
   await machine?.close();
+  await files?.close();
   await control?.close();
   await door?.close();
   await gateway?.close();

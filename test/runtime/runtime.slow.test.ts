@@ -275,16 +275,20 @@ test('no file of the home holds the value of a secret, and a start elsewhere nee
 test('events of the network and of commands come on one stream, from the first', async () => {
   const runtime = open();
   const sandbox = await started(runtime);
-  await sandbox.exec('getent hosts evil.example.test', { user: 'nobody' });
+  await sandbox.exec('echo content >made; getent hosts evil.example.test', { user: 'nobody' });
   const seen: string[] = [];
   for await (const event of sandbox.events({ after: 0 })) {
     seen.push(event.type);
-    if (event.type === 'exec.done') break;
+    if (event.type === 'file.created')
+      expect(event.file).toMatchObject({ op: 'create', path: '/workspace/made' });
+    if (seen.includes('file.created') && seen.includes('exec.done')) break;
   }
-  expect(seen).toEqual(expect.arrayContaining(['vm.started', 'exec.started', 'dns.refused', 'exec.done']));
+  expect(seen).toEqual(
+    expect.arrayContaining(['vm.started', 'exec.started', 'dns.refused', 'file.created', 'exec.done']),
+  );
   const rest = (async () => {
     const types: string[] = [];
-    for await (const { type } of sandbox.events()) types.push(type);
+    for await (const { type } of sandbox.events()) if (!type.startsWith('file.')) types.push(type);
     return types;
   })();
   await new Promise(resolve => setTimeout(resolve, 100));
