@@ -217,12 +217,15 @@ function watchRoots({ vfs }: Config, rootfsPath: string | null): readonly WatchR
     ...mount,
   }));
   const workspace = getWorkspace(vfs);
-  const own = rootfsPath === null ? [] : [{ guestPath: workspace, hostPath: join(rootfsPath, workspace) }];
-  return [...own, ...[...direct, ...typed].filter(mount => mount.readonly !== true)].filter(
-    ({ hostPath }) => {
-      return statSync(hostPath, { throwIfNoEntry: false })?.isDirectory() === true;
-    },
-  );
+  // The root of a machine with disks is a file of its own format: nothing in it is to be seen from here.
+  const root = rootfsPath !== null && isFolder(rootfsPath) ? rootfsPath : null;
+  const own = root === null ? [] : [{ guestPath: workspace, hostPath: join(root, workspace) }];
+  const writable = [...direct, ...typed].filter(mount => mount.readonly !== true);
+  return [...own, ...writable].filter(({ hostPath }) => isFolder(hostPath));
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 interface Surroundings {
