@@ -123,7 +123,8 @@ class BodyGuard extends Transform {
   /** Resolves when the content has ended, was found to leak or failed, is long, or keeps us waiting. */
   foreseen(): Promise<void> {
     return new Promise(resolve => {
-      const timer = setTimeout(resolve, FORESIGHT_MS);
+      // Timers run before the sockets are read: what had come when a late one fires is read first.
+      const timer = setTimeout(() => setImmediate(() => setImmediate(resolve)), FORESIGHT_MS);
       this.#foreseen = () => {
         clearTimeout(timer);
         resolve();
