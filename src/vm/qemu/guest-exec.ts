@@ -11,6 +11,7 @@ import type {
   InteractiveOptions,
 } from '../backend.js';
 import { ErrInvalidConfig, ErrVMUnreachable } from '../errors.js';
+import { untilExit } from '../lingering.js';
 import type { Agent } from './agent/agent.js';
 import { type Channel, ChannelRefused } from './agent/channel.js';
 
@@ -44,8 +45,8 @@ export class GuestExec {
     return {
       ...run,
       stdin,
-      stdout: channel.stdout,
-      stderr: size.rows > 0 ? new PassThrough().end() : channel.stderr,
+      stdout: untilExit(channel.stdout, run.exit),
+      stderr: size.rows > 0 ? new PassThrough().end() : untilExit(channel.stderr, run.exit),
     };
   }
 
@@ -54,7 +55,8 @@ export class GuestExec {
     const channel = this.#open(command, options, { rows, cols });
     channel.stderr.resume();
     const run = await this.#follow(channel, command, options);
-    return { ...run, stdin: channel.stdin, stdout: channel.stdout, resize: (r, c) => channel.resize(r, c) };
+    const stdout = untilExit(channel.stdout, run.exit);
+    return { ...run, stdin: channel.stdin, stdout, resize: (r, c) => channel.resize(r, c) };
   }
 
   #open(
