@@ -66,9 +66,9 @@ export function addVmCommands(sallyport: Command, io: Io, exit: (code: number) =
     .addHelpText('after', CP_HELP)
     .action(async (from: string, to: string) => exit(await (await load()).runCopy(from, to, io)));
   vm.command('logs')
-    .description('its events as JSON lines, or with --console what machine and supervisor said')
+    .description('its events as JSON lines, or with --console what its supervisor said')
     .argument('<name>')
-    .option('--console', 'the console in place of the events', false)
+    .option('--console', 'the supervisor's words in place of the events', false)
     .action(async (name: string, flags) => exit(await (await load()).runLogs(name, flags, io)));
   vm.command('stop')
     .description('end it; what it does not keep with --persist is gone')

@@ -187,7 +187,7 @@ export class Sandbox implements AsyncDisposable {
     return this.#client.events(after, signal);
   }
 
-  /** What the machine last said on its console, and the supervisor on standard error: for an operator. */
+  /** What its supervisor said on standard error: for an operator. */
   log(): string {
     try {
       return readFileSync(this.#core.store.pathsOf(this.id).log, 'utf8');
