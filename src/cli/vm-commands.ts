@@ -68,7 +68,7 @@ export function addVmCommands(sallyport: Command, io: Io, exit: (code: number) =
   vm.command('logs')
     .description('its events as JSON lines, or with --console what its supervisor said')
     .argument('<name>')
-    .option('--console', 'the supervisor's words in place of the events', false)
+    .option('--console', 'the words of its supervisor in place of the events', false)
     .action(async (name: string, flags) => exit(await (await load()).runLogs(name, flags, io)));
   vm.command('stop')
     .description('end it; what it does not keep with --persist is gone')
