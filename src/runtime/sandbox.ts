@@ -138,6 +138,8 @@ export class Sandbox implements AsyncDisposable {
       return await this.#client.json<MachineExit>('GET', 'wait');
     } catch (error) {
       if (!(error instanceof ErrVMUnreachable)) throw error;
+      // A process that dies closes its socket a moment before its lock.
+      await this.#core.settled(this.id, FORCED_MS);
       const { message } = await this.#record();
       return { reason: 'ended', message };
     } finally {
