@@ -46,19 +46,31 @@ function check(input: Buffer, random: Random): string {
   assert.equal(back.network?.url, cut(other, URL_LIMIT));
   assert.equal(back.network?.host, cut(text));
   assert.equal(back.network?.block_reason, cut(other));
-  assert.deepStrictEqual(Object.keys(back), [
-    'type',
-    'timestamp',
-    'seq',
-    'sandbox',
-    'network',
-    'exec',
-    'gateway',
-  ]);
+  assert.deepStrictEqual(Object.keys(back), KEYS);
+  assert.deepStrictEqual(Object.keys(back.network ?? {}).sort(), Object.keys(event.network ?? {}).sort());
+  assert.equal(back.id, cut(other));
+  assert.equal(back.gateway_id, cut(text));
+  assert.equal(back.network?.would_deny, cut(other));
+  assert.equal(back.file?.path, cut(text));
   assert.ok((back.exec?.command.length ?? 0) <= LIST_LIMIT.entries + 1);
   assert.match(`${printable(text)}\n`, /^[\x20-\x7e]*\n$/);
   return PLAIN.test(text) ? 'plain' : 'escaped';
 }
+
+/** In this order, so that a person finds them. */
+const KEYS = [
+  'version',
+  'id',
+  'type',
+  'timestamp',
+  'seq',
+  'gateway_id',
+  'sandbox',
+  'network',
+  'exec',
+  'file',
+  'gateway',
+];
 
 const PLAIN = /^[\x20-\x7e]*$/;
 
@@ -89,6 +101,11 @@ function eventOf(text: string, other: string, random: Random): Event {
     protocol: text,
     secrets: [text, other],
     generation: 1,
+    timings: { dns_ms: null, connect_ms: 0.5, tls_ms: random.next(), first_byte_ms: 1, total_ms: 2 },
+    would_deny: other,
+    location: text,
+    traceparent: other,
+    annotations: [text],
   };
   const command = Array.from({ length: random.below(600) }, () => (random.below(2) === 0 ? text : other));
   return {
@@ -101,6 +118,7 @@ function eventOf(text: string, other: string, random: Random): Event {
     sandbox: text,
     network,
     exec: { command, exit_code: null, duration_ms: 1 },
+    file: { op: 'write', path: text, size: 1, mode: null },
     gateway: { message: text, detail: [other] },
   };
 }
