@@ -36,6 +36,9 @@ const ON_ITS_WAY_MS = 5;
 /** A thread that the machine starved may run this many deadlines longer. */
 const MOST_PATIENCE = 3;
 
+/** To be woken costs more than a call: for as long as most calls take, we look instead of sleeping. */
+const AWAKE_MS = 0.1;
+
 /** A machine under load takes its time to start a thread; no script runs meanwhile. */
 const BOOT_MS = 20_000;
 
@@ -50,6 +53,8 @@ export class ScriptThread {
   #timer: NodeJS.Timeout | null = null;
   #timerDue = 0;
   #mark: { readonly at: number; readonly ranMs: number | null } = { at: 0, ranMs: null };
+  #awake = false;
+  #awakeUntil = 0;
   #ended: Promise<unknown> | null = null;
   /** Cells that are open in it. */
   readonly cells = new Set<CellId>();
@@ -94,8 +99,22 @@ export class ScriptThread {
       Atomics.add(this.#shared, SHARED.asked, 1);
       this.#worker.postMessage(message);
       if (this.waiting === 1) this.#watch(deadlineMs);
+      this.#stayAwake();
     });
   }
+
+  /** Keeps the event loop from going to sleep while a reply is due soon. It turns meanwhile, and does what else there is. */
+  #stayAwake(): void {
+    this.#awakeUntil = performance.now() + AWAKE_MS;
+    if (this.#awake) return;
+    this.#awake = true;
+    setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#awake = this.waiting > 0 && performance.now() < this.#awakeUntil;
+    if (this.#awake) setImmediate(this.#turn);
+  };
 
   /** Ends the thread; what waits is lost. Resolves when it is gone. */
   async close(): Promise<void> {
