@@ -149,13 +149,16 @@ interface HostRun {
 }
 
 /** What only a machine has is refused for a command of this one, not left out. */
-function refuseMachineFlags({ volume, publish }: MachineFlags): void {
-  if ((volume ?? publish) === undefined) return;
+function refuseMachineFlags(flags: MachineFlags): void {
+  const given = ONLY_MACHINES.filter(name => flags[name] !== undefined).map(name => `--${name}`);
+  if (given.length === 0) return;
   throw new GatewayError(
     'CONFIG_INVALID',
-    '--volume and --publish are for --vm; a command of this machine has --bind',
+    `only for a machine: ${given.join(', ')}. Add --vm; a command of this machine has --bind for folders, and always the gateway for its network`,
   );
 }
+
+const ONLY_MACHINES = ['image', 'cpus', 'memory', 'disk', 'volume', 'publish', 'accel', 'network'] as const;
 
 async function runOnHost(
   gateway: Gateway,
