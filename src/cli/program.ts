@@ -4,6 +4,7 @@ import { version } from '../api/version.js';
 import { addEventCommands } from './event-commands.js';
 import { addImageCommands } from './image-commands.js';
 import type { Io } from './io.js';
+import { withMachineFlags } from './machine-flags.js';
 import { collect, withPolicyFlags } from './policy-flags.js';
 import { addVmCommands } from './vm-commands.js';
 
@@ -43,7 +44,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
 }
 
 function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void {
-  withPolicyFlags(sallyport.command('run'))
+  const run = withPolicyFlags(sallyport.command('run'))
     .description('run a command in a sandbox whose only way to the network is the gateway')
     .argument('<command...>', 'the command and its arguments, after --')
     .passThroughOptions()
@@ -69,23 +70,8 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--ro-bind <path[:path]>', 'a file or folder that the command may read', collect)
     .option('--no-fs-isolation', 'give the command the file system as it is; the network stays closed')
     .option('--env <name[=value]>', 'set a variable, or keep one with --clear-env', collect)
-    .option('--clear-env', 'keep only PATH, HOME, TERM, locale and what --env names', false)
-    .option('--vm', 'run it in a virtual machine of its own, under QEMU', false)
-    .option(
-      '--image <name>',
-      'with --vm: what to boot (default: an image made of this machine’s own programs)',
-    )
-    .option('--cpus <count>', 'with --vm: processors (default: 1)')
-    .option('--memory <MiB>', 'with --vm: memory (default: 512)')
-    .option('--disk <MiB>', 'with --vm: room for what changes (default: 5120)')
-    .option('--volume <host:guest[:ro]>', 'with --vm: a folder of this machine, below /workspace', collect)
-    .option('--publish <[ip:]port:guestport[/udp]>', 'with --vm: a port that leads into it', collect)
-    .addOption(
-      new Option('--accel <how>', 'with --vm: insist on kvm or on emulation').choices(['auto', 'kvm', 'tcg']),
-    )
-    .addOption(
-      new Option('--network <mode>', 'with --vm: nat is the gateway').choices(['nat', 'disabled', 'bridged']),
-    )
+    .option('--clear-env', 'keep only PATH, HOME, TERM, locale and what --env names', false);
+  withMachineFlags(run)
     .addHelpText('after', RUN_HELP)
     .action(async (argv: [string, ...string[]], flags) => {
       const { runRun } = await import('./run.js');

@@ -1,5 +1,6 @@
 /** `sallyport run --vm`: one command in a machine of its own kernel (shell: signals, the terminal, a scratch folder). */
 import { mkdir, readdir, rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, GatewayError } from '../core/errors.js';
@@ -23,11 +24,11 @@ import {
   type VMConfig,
 } from '../vm/index.js';
 import type { Io } from './io.js';
+import { type ImageFlags, pulledImage } from './machine-image.js';
 import { statePaths } from './paths.js';
 
-export interface MachineFlags {
+export interface MachineFlags extends ImageFlags {
   readonly vm?: boolean;
-  readonly image?: string;
   readonly cpus?: string;
   readonly memory?: string;
   readonly disk?: string;
@@ -74,20 +75,25 @@ export async function runInMachine(
 ): Promise<MachineRun> {
   const network = networkOf(flags);
   refuseHostFolders(flags);
-  const door = network === 'disabled' ? null : await gateway.openDoor(id, 'tap');
   const { state } = statePaths(process.env);
   await removeAbandoned(join(state, 'run'));
   const stateDir = join(state, 'run', `${id}.${process.pid}`);
   const stop = new AbortController();
-  const release = onSignals(() => stop.abort());
+  const release = onSignals(signal => stop.abort(signal));
   let machine: QemuMachine | null = null;
+  let door: Awaited<ReturnType<Gateway['openDoor']>> | null = null;
   try {
+    const image = await imageOf(flags, state, stop.signal, io);
+    if (network !== 'disabled') door = await gateway.openDoor(id, 'tap');
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const backend = createQemuBackend({
       accel: flags.accel ?? 'auto',
       ...(!flags.quiet && { tell: message => io.stderr(`sallyport: ${message}\n`) }),
     });
-    const config = configOf(flags, { id, stateDir, homeDir: state, door, gateway, hide });
+    const config = configOf(flags, {
+      ...{ id, stateDir, homeDir: state, image },
+      ...{ door, gateway, hide },
+    });
     machine = await backend.create(config);
     // A door that the gateway has closed leaves nothing to run for.
     void door?.closed.then(() => machine?.stop());
@@ -95,12 +101,23 @@ export async function runInMachine(
     release();
     const exit = await runCommand(machine, gateway, { id, flags, argv, env: environmentOf(flags, kept) });
     return { code: exit.exitCode, stopped: door?.stopped ?? null };
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    io.stderr('sallyport: stopped before the command ran\n');
+    return { code: 128 + constants.signals[stop.signal.reason as NodeJS.Signals], stopped: null };
   } finally {
     release();
     await machine?.close();
     await door?.close();
     await rm(stateDir, { recursive: true, force: true });
   }
+}
+
+/** Fetched before anything is opened: a wrong name costs no door. */
+async function imageOf(flags: MachineFlags, homeDir: string, signal: AbortSignal, io: Io): Promise<string> {
+  const { env, stderr } = process;
+  const place = { homeDir, env, signal, shown: flags.quiet ? null : io, isTerminal: stderr.isTTY === true };
+  return await pulledImage(flags, place);
 }
 
 /** The disks of runs that were killed: each folder is named after the process that made it. */
@@ -138,15 +155,14 @@ function refuseHostFolders({ bind, roBind, fsIsolation }: MachineFlags): void {
   );
 }
 
-interface Places extends Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'hide'> {
+interface Places extends Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'image' | 'hide'> {
   readonly door: MachineDoor | null;
   readonly gateway: Gateway;
 }
 
-function configOf(flags: MachineFlags, { id, stateDir, homeDir, door, gateway, hide }: Places): VMConfig {
+function configOf(flags: MachineFlags, { gateway, ...places }: Places): VMConfig {
   return {
-    ...{ id, stateDir, homeDir, door, hide },
-    image: flags.image ?? '',
+    ...places,
     persist: false,
     privileged: false,
     resources: {

@@ -17,6 +17,7 @@ import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, EXIT_STOPPED, type Io } from './io.js';
+import { refuseMachineFlags } from './machine-flags.js';
 import { statePaths } from './paths.js';
 import { type MachineFlags, type MachineRun, runInMachine } from './run-machine.js';
 import { type OpenedSinks, openFlaggedSinks, type SinkFlags } from './sinks.js';
@@ -147,18 +148,6 @@ interface HostRun {
   readonly hide: readonly string[];
   readonly kept: readonly string[];
 }
-
-/** What only a machine has is refused for a command of this one, not left out. */
-function refuseMachineFlags(flags: MachineFlags): void {
-  const given = ONLY_MACHINES.filter(name => flags[name] !== undefined).map(name => `--${name}`);
-  if (given.length === 0) return;
-  throw new GatewayError(
-    'CONFIG_INVALID',
-    `only for a machine: ${given.join(', ')}. Add --vm; a command of this machine has --bind for folders, and always the gateway for its network`,
-  );
-}
-
-const ONLY_MACHINES = ['image', 'cpus', 'memory', 'disk', 'volume', 'publish', 'accel', 'network'] as const;
 
 async function runOnHost(
   gateway: Gateway,

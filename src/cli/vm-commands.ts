@@ -93,7 +93,14 @@ function addCreate(vm: Command, io: Io, exit: (code: number) => void): void {
       'process',
     )
     .option('--config <file>', 'a configuration in JSON or YAML')
-    .option('--image <name>', 'what it boots (qemu)')
+    .option('--image <name>', 'what it boots (qemu); pulled where it is not here')
+    .option('--registry <host>', 'where an image without a registry in its name is pulled from', collect)
+    .addOption(
+      new Option('--pull <when>', 'ask registries for an image that is not here').choices([
+        'missing',
+        'never',
+      ]),
+    )
     .option('--cpus <n>', 'processors (qemu)')
     .option('--memory <mib>', 'memory (qemu)')
     .option('--persist', 'changes of its root outlive a stop', false)

@@ -5,15 +5,15 @@ import { errorCode } from '../core/errors.js';
 import { isProfile } from '../policy/load.js';
 import { toCamel } from '../runtime/codec.js';
 import { type ConfigOptions, emitConfig, parseConfig } from '../runtime/config.js';
-import type { CreateOptions } from '../runtime/runtime.js';
+import type { CreateOptions, Runtime } from '../runtime/runtime.js';
 import { ErrInvalidConfig, type NetworkConfig, parseVolumeMount, type SecretConfig } from '../vm/index.js';
 import type { Io } from './io.js';
+import { type ImageFlags, registriesOf, showPull } from './machine-image.js';
 import { withRuntime } from './vm.js';
 
-export interface CreateFlags {
+export interface CreateFlags extends ImageFlags {
   readonly backend: string;
   readonly config?: string;
-  readonly image?: string;
   readonly cpus?: string;
   readonly memory?: string;
   readonly persist: boolean;
@@ -33,11 +33,21 @@ export interface CreateFlags {
 }
 
 export async function runCreate(name: string | undefined, flags: CreateFlags, io: Io): Promise<number> {
-  return await withRuntime(io, async runtime => {
-    const sandbox = await runtime.create(name, optionsOf(flags));
-    io.stdout(`${sandbox.id}\n`);
-    return 0;
-  });
+  const registries = registriesOf(flags);
+  const work = async (runtime: Runtime): Promise<number> => {
+    const options = optionsOf(flags);
+    const told = showPull(options.image ?? '', { shown: io, isTerminal: process.stderr.isTTY === true });
+    try {
+      const sandbox = await runtime.create(name, { ...options, onPull: told.step });
+      told.end();
+      io.stdout(`${sandbox.id}\n`);
+      return 0;
+    } catch (error) {
+      told.end();
+      throw error;
+    }
+  };
+  return await withRuntime(io, work, registries === null ? {} : { imageRegistries: registries });
 }
 
 /** What the file says, and the flags on top of it. */

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../core/errors.js';
 import { printable } from '../events/encode.js';
-import { Runtime } from '../runtime/runtime.js';
+import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
 import type { Sandbox, SandboxInfo } from '../runtime/sandbox.js';
 import { ErrInvalidConfig, ErrVMNotFound } from '../vm/index.js';
 import { EXIT_USAGE, type Io } from './io.js';
@@ -25,9 +25,10 @@ const USAGE: ReadonlySet<string> = new Set([
 export async function withRuntime(
   io: Io,
   work: (runtime: Runtime, homeDir: string) => Promise<number>,
+  options: Pick<RuntimeOptions, 'imageRegistries'> = {},
 ): Promise<number> {
   const { state, ca } = statePaths(process.env);
-  const runtime = new Runtime({ homeDir: state, caDir: ca });
+  const runtime = new Runtime({ homeDir: state, caDir: ca, ...options });
   try {
     return await work(runtime, state);
   } catch (error) {

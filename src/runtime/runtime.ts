@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { GatewayError } from '../core/errors.js';
+import type { PullProgress } from '../vm/images/index.js';
 import {
   ErrInvalidConfig,
   ErrVMExists,
@@ -34,7 +35,10 @@ export interface RuntimeOptions {
   readonly homeDir?: string;
   /** Where the interception authority is. Default: `ca` in the home. */
   readonly caDir?: string;
-  /** Where images without a registry in their name are looked for, the first one first. */
+  /**
+   * Where images without a registry in their name are looked for, the first one first. Default: `docker.io`. Empty: no
+   * registry is asked for any.
+   */
   readonly imageRegistries?: readonly string[];
   /** Of sandboxes that say nothing of a network. Default: the strict profile. */
   readonly networkDefaults?: RuntimeNetworkDefaults;
@@ -45,6 +49,10 @@ export interface CreateOptions extends ConfigOptions {
   readonly backend?: string;
   /** It outlives this process. Default: it ends with it, however that ends. */
   readonly detach?: boolean;
+  /** Told how far an image is that has to be pulled. */
+  readonly onPull?: ((progress: PullProgress) => void) | undefined;
+  /** Ends a pull. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a `Sandbox` needs of its runtime. */
@@ -89,14 +97,16 @@ export class Runtime implements AsyncDisposable {
    */
   async create(name: string | null | undefined, options: CreateOptions = {}): Promise<Sandbox> {
     const store = await this.#opened();
-    const { backend = DEFAULT_BACKEND, detach = false, ...rest } = options;
+    const { backend = DEFAULT_BACKEND, detach = false, onPull, signal, ...rest } = options;
     // Of the host's own programs there is no image.
     const takesImages = backendOf(backend).link === 'tap';
     const asked = configFrom(rest, { network: this.#defaultNetwork() });
     validateNetworkConfig(asked.network);
     const values = valuesOf(asked);
     refuseValuesIn(asked.env, values);
-    const image = takesImages ? await ensureImage(asked, this.#images(store)) : asked.image;
+    const image = takesImages
+      ? await ensureImage(asked, this.#images(store, { onPull, signal }))
+      : asked.image;
     const config = { ...asked, image };
     const id = randomBytes(6).toString('hex');
     const record: SandboxRecord = {
@@ -217,8 +227,9 @@ export class Runtime implements AsyncDisposable {
     this.#lifelines.set(id, { ...lifeline, detach });
   }
 
-  #images({ homeDir }: Store): ImageWish {
-    return { homeDir, registries: this.#options.imageRegistries ?? [], env: process.env };
+  #images({ homeDir }: Store, { onPull, signal }: Pick<CreateOptions, 'onPull' | 'signal'>): ImageWish {
+    const registries = this.#options.imageRegistries ?? null;
+    return { homeDir, registries, env: process.env, signal, ...(onPull && { onProgress: onPull }) };
   }
 
   #defaultNetwork(): NetworkConfig {

@@ -1,6 +1,9 @@
-import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Workplace } from '../support/cli.js';
+import { makeImage } from '../support/image.js';
+import { push, startRegistry } from '../support/registry.js';
+import { tar } from '../support/tar.js';
 import { guestHome } from '../vm/qemu/stage.js';
 
 test('an image that was imported boots, runs its command, and sees a folder of the host read-only', async () => {
@@ -23,6 +26,42 @@ test('an image that was imported boots, runs its command, and sees a folder of t
     expect(ran.stderr).toContain('Read-only file system');
   } finally {
     await work.sallyport(['image', 'rm', name], { env });
+    work.remove();
+  }
+});
+
+test('an image that is not here is pulled, digest and all, and boots; the next run asks nobody', async () => {
+  const work = new Workplace();
+  const registry = await startRegistry(work.dir);
+  const env = { SALLYPORT_STATE: guestHome() };
+  const repository = `team/test-${process.pid}`;
+  try {
+    const image = makeImage({
+      layers: [
+        tar(
+          { name: 'bin', type: 'directory' },
+          { name: 'bin/busybox', mode: 0o755, content: readFileSync('/bin/busybox') },
+          { name: 'bin/sh', type: 'symlink', link: 'busybox' },
+        ),
+      ],
+      config: { Entrypoint: ['/bin/sh', '-c'] },
+    });
+    await push(registry.host, repository, image, '1');
+    const flags = ['--vm', '--accel', 'tcg', '--network', 'disabled', '--registry', registry.host];
+    const name = `${repository}@${image.manifest.digest}`;
+    const argv = ['run', ...flags, '--image', name, '--', 'echo $((6 * 7)); exit 9'];
+    const first = await work.sallyport(argv, { env });
+    expect(first).toMatchObject({
+      code: 9,
+      stdout: '42\n',
+      stderr: expect.stringContaining(`pulling ${name}`),
+    });
+    await registry.stop();
+    const second = await work.sallyport(argv, { env });
+    expect(second).toMatchObject({ code: 9, stdout: '42\n', stderr: expect.not.stringContaining('pulling') });
+  } finally {
+    await registry.stop();
+    await work.sallyport(['image', 'rm', `${registry.host}/${repository}@latest`], { env });
     work.remove();
   }
 });

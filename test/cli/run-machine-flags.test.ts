@@ -4,6 +4,8 @@ test.each([
   ['--volume', '/srv:data'],
   ['--publish', '8080:80'],
   ['--image', 'alpine'],
+  ['--registry', 'registry.example.test'],
+  ['--pull', 'never'],
   ['--cpus', '2'],
   ['--memory', '1024'],
   ['--disk', '1024'],
