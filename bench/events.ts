@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../src/core/clock.js';
 import { createBus } from '../src/events/bus.js';
-import { EVENT_VERSION, type Event, type EventBody } from '../src/events/event.js';
+import type { Event, EventBody } from '../src/events/event.js';
 import { readSpool } from '../src/events/spool/read.js';
 import { type FsyncPolicy, openSpool } from '../src/events/spool/spool.js';
 import type { EventStore } from '../src/events/store.js';
@@ -61,10 +61,22 @@ function bodyOf(at: number): EventBody {
   };
 }
 
-function eventOf(at: number): Event {
-  const seq = at + 1;
-  const head = { version: EVENT_VERSION, id: `${GATEWAY}-${seq}`, gateway_id: GATEWAY } as const;
-  return { ...head, ...bodyOf(at), seq, timestamp: 1_764_000_000_000 + at };
+/** Makes events as a gateway does: what a bus was told, numbered and with its look for secrets. */
+class Maker {
+  readonly #made: Event[] = [];
+  readonly #bus = createBus({
+    clock: systemClock,
+    gatewayId: GATEWAY,
+    redact: text => text,
+    sinks: [{ name: 'maker', whenFull: 'block', write: events => void this.#made.push(...events) }],
+  });
+  #at = 0;
+
+  async make(count: number): Promise<readonly Event[]> {
+    for (let i = 0; i < count; i++) this.#bus.emit(bodyOf(this.#at++));
+    while (this.#made.length < count) await new Promise(setImmediate);
+    return this.#made.splice(0);
+  }
 }
 
 interface Rate {
@@ -76,15 +88,15 @@ interface Rate {
 }
 
 /** Events are made before the clock runs, a few at a time: a gateway has no more of them at once either. */
-async function fill(store: EventStore, from: number, count: number): Promise<Rate> {
+async function fill(store: EventStore, maker: Maker, count: number): Promise<Rate> {
   let ms = 0;
   let cpu = 0;
   const slices: number[] = [];
   for (let done = 0; done < count; ) {
-    const slice: Event[][] = [];
+    const slice: (readonly Event[])[] = [];
     for (let i = 0; i < 4 && done < count; i++) {
       const size = Math.min(BATCH, count - done);
-      slice.push(Array.from({ length: size }, (_, at) => eventOf(from + done + at)));
+      slice.push(await maker.make(size));
       done += size;
     }
     const started = performance.now();
@@ -107,8 +119,9 @@ async function measureSpool(root: string, count: number, fsync: FsyncPolicy): Pr
   const dir = join(root, fsync);
   const options = { dir, keyDir: join(root, 'keys'), clock: systemClock, fsync, keep: { maxBytes: null } };
   const store = await openSpool(options);
-  await fill(store, 0, 20_000);
-  const rate = await fill(store, 20_000, count);
+  const maker = new Maker();
+  await fill(store, maker, 20_000);
+  const rate = await fill(store, maker, count);
   await store.close?.();
   rmSync(dir, { recursive: true });
   return rate;
@@ -169,7 +182,7 @@ async function largeSpool(root: string, given: string | undefined, events: numbe
   if (names.includes('spool.json')) return dir;
   const keyDir = join(root, 'keys');
   const store = await openSpool({ dir, keyDir, clock: systemClock, fsync: 'none', keep: { maxBytes: null } });
-  await fill(store, 0, events);
+  await fill(store, new Maker(), events);
   await store.close?.();
   return dir;
 }
