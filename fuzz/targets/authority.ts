@@ -66,8 +66,7 @@ export const authority: Target = {
   },
 };
 
-const CANONICAL =
-  /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*|[0-9.]+|[0-9a-f:]+)$/;
+const CANONICAL = /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9.]+|[0-9a-f:]+)$/;
 
 function checkAuthority(text: string): boolean {
   const read = parseAuthority(text, 'https');

@@ -2,8 +2,9 @@
  * Host names and the host part of an authority (RFC 9110 §4.2, RFC 3986 §3.2.2, RFC 1035 §2.3.1).
  *
  * Pure. A host has one reading or it is refused: ASCII letters, digits, hyphen and underscore in labels of 1-63,
- * at most 253 in all, one trailing dot taken off, lower case. A name whose last label is numeric or begins with
- * `0x` is somebody's spelling of an address and is never a name.
+ * at most 253 in all, one trailing dot taken off, lower case. A hyphen may stand anywhere, as it does in the DNS
+ * (RFC 2181 §11): such names exist, and everybody reads them alike. A name whose last label is numeric or begins
+ * with `0x` is somebody's spelling of an address and is never a name.
  */
 import { type IpAddress, parseAddress } from './address.js';
 import { err, ok, type Result } from './result.js';
@@ -17,7 +18,7 @@ export type Host =
 
 export type HostFault = 'empty' | 'too-long' | 'bad-label' | 'bad-character' | 'ambiguous-address' | 'zone';
 
-const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
+const LABEL = /^[a-z0-9_-]{1,63}$/;
 const HOST_CHARACTERS = /^[A-Za-z0-9._-]*$/;
 const NUMERIC_LABEL = /^(?:\d+|0x[0-9a-f]*)$/;
 

@@ -71,12 +71,15 @@ export function matchesHost(pattern: HostPattern, host: Host): boolean {
 
 const ASCII = /^[\x00-\x7f]*$/;
 const ASCII_IN_IDN = /^[A-Za-z0-9._-]*$/;
+/** Hosts may have it; in a pattern it is a slip, or what other tools write for "not this one". */
+const HYPHEN_AT_AN_EDGE = /(?:^|\.)-|-(?:\.|$)/;
 
 /** Error null: no better sentence than the general one. */
 function parsePatternName(text: string): Result<Hostname, string | null> {
   const unicode = !ASCII.test(text);
   // domainToASCII decodes percent signs and stops at a slash: it gets nothing but letters, digits, hyphens, dots.
   if (unicode && !ASCII_IN_IDN.test(text.replace(/[^\x00-\x7f]/g, ''))) return err(null);
+  if (HYPHEN_AT_AN_EDGE.test(text)) return err(null);
   const ascii = unicode ? domainToASCII(text) : text;
   const name = parseHostname(ascii);
   if (!name.ok) {
@@ -113,6 +116,7 @@ function suggestion(text: string): string {
     .replace(/^[a-z][a-z0-9+.-]*:\/\//i, '')
     .replace(/^.*@/, '')
     .replace(/[/?#].*$/s, '')
+    .replace(/^-+/, '')
     .replace(/^(?:\*\*\.?|\*\.?|\.)(?=[^.*])/, '*.');
   if (guess === text || guess === '') return '';
   const fixed = parseHostPort(guess);

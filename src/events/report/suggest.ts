@@ -6,6 +6,7 @@
 import { parseAddress } from '../../core/address.js';
 import { parseUrl } from '../../core/authority.js';
 import { hostText, parseHostname } from '../../core/host.js';
+import { parseHostPattern } from '../../policy/pattern.js';
 import { classifyAddress } from '../../policy/special.js';
 import { classifyName } from '../../policy/special-names.js';
 import { PathSet } from './path-set.js';
@@ -138,7 +139,9 @@ export class Gatherer implements Gathered {
     const known = this.sites.get(host);
     if (known !== undefined) return known;
     const name = parseHostname(host);
-    if ((!name.ok && !parseAddress(host).ok) || this.sites.size >= MOST_SITES) {
+    // A name may have a hyphen where no rule can: it is reached by a wildcard alone.
+    const isNamed = (name.ok || parseAddress(host).ok) && parseHostPattern(host).ok;
+    if (!isNamed || this.sites.size >= MOST_SITES) {
       this.leftOut += 1;
       return null;
     }

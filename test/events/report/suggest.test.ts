@@ -207,6 +207,15 @@ test('a hostile record is no way into the text of a policy', () => {
   expect(decide(policy, ask.resolve('anything.example'))).toMatchObject({ allow: false, reason: 'no-rule' });
 });
 
+test('a host that no rule can name is left out and counted, and the rest still loads', () => {
+  const { yaml, policy } = suggested([
+    web('GET', 'https://-a.example.com/'),
+    web('GET', 'https://b.example.com/'),
+  ]);
+  expect(yaml).toContain('1 events of hosts that found no room');
+  expect(decide(policy, ask.resolve('b.example.com'))).toMatchObject({ allow: true });
+});
+
 test('whatever was requested is allowed by what is suggested', () => {
   const host = fc.constantFrom(
     'a.example.com',
