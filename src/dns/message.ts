@@ -24,12 +24,16 @@ const FLAGS_HIGH_AA_TC = 0x06;
 const FLAGS_LOW_RA_Z = 0xc0;
 
 /**
- * EDNS options that a stub has a reason to send, each of which we ignore: NSID, DAU, DHU, N3U (RFC 6975), COOKIE
- * (RFC 7873), KEEPALIVE, PADDING. Any other, such as CLIENT-SUBNET or a local one, is a letter to somebody behind
- * us, and the query is refused as a whole: a resolver that means well asks again without EDNS (RFC 6891 §7).
+ * EDNS options that a stub has a reason to send, each of which we ignore: DAU, DHU, N3U (RFC 6975), COOKIE (RFC 7873),
+ * and the questions NSID (RFC 5001 §2.1) and KEEPALIVE (RFC 7828 §3.2.1), which say nothing. Any other, such as
+ * CLIENT-SUBNET or a local one, is a letter to somebody behind us, and the query is refused as a whole: a resolver
+ * that means well asks again without EDNS (RFC 6891 §7). So is PADDING: nothing is hidden here (RFC 7830 §6).
  */
-const IGNORED_OPTIONS = new Set([3, 5, 6, 7, 10, 11, 12]);
+const IGNORED_OPTIONS = new Set([5, 6, 7]);
+const EMPTY_OPTIONS = new Set([3, 11]);
 const OPTION_COOKIE = 10;
+/** RFC 6975 §3: a list of algorithm numbers, of which there are 256. */
+const MAX_ALGORITHMS = 256;
 
 export interface Query {
   readonly id: number;
@@ -183,7 +187,8 @@ function readOpt(packet: Uint8Array, start: number): Result<ReadOpt, QueryFault>
 /** RFC 7873 §5.2.2: a cookie is 8, or 16 to 40 bytes. */
 function isIgnoredOption(code: number, length: number): boolean {
   if (code === OPTION_COOKIE) return length === 8 || (length >= 16 && length <= 40);
-  return IGNORED_OPTIONS.has(code);
+  if (EMPTY_OPTIONS.has(code)) return length === 0;
+  return IGNORED_OPTIONS.has(code) && length <= MAX_ALGORITHMS;
 }
 
 function bad(fault: QueryFault, rcode: Rcode | null): Result<never, BadQuery> {

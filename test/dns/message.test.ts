@@ -193,6 +193,24 @@ const faults: { name: string; packet: Buffer; fault: QueryFault; rcode: number |
     rcode: 1,
   },
   {
+    name: 'refuses padding, which is a bag for any bytes',
+    packet: queryBytes('allowed.test', 1, { edns: { optionHex: '000c0004 00000000'.replace(' ', '') } }),
+    fault: 'dns-edns',
+    rcode: 1,
+  },
+  {
+    name: 'refuses an NSID that brings something along',
+    packet: queryBytes('allowed.test', 1, { edns: { optionHex: '00030002abcd' } }),
+    fault: 'dns-edns',
+    rcode: 1,
+  },
+  {
+    name: 'refuses a keepalive that brings something along',
+    packet: queryBytes('allowed.test', 1, { edns: { optionHex: '000b00020010' } }),
+    fault: 'dns-edns',
+    rcode: 1,
+  },
+  {
     name: 'refuses an option that runs past its record',
     packet: queryBytes('allowed.test', 1, { edns: { optionHex: '000a0008010203' } }),
     fault: 'dns-edns',
@@ -228,6 +246,11 @@ const readings: { name: string; packet: Buffer; want: object }[] = [
   {
     name: 'ignores a client cookie',
     packet: queryBytes('allowed.test', 1, { edns: { optionHex: '000a00083132333435363738' } }),
+    want: { edns: { udpBytes: 1232 } },
+  },
+  {
+    name: 'ignores NSID, keepalive and the algorithms that a stub understands',
+    packet: queryBytes('allowed.test', 1, { edns: { optionHex: '00030000000b000000050002080d' } }),
     want: { edns: { udpBytes: 1232 } },
   },
   {

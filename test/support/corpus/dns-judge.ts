@@ -41,7 +41,7 @@ export function seenIn(reply: Uint8Array | null): Seen {
 
 /**
  * Forms that stand among the malformed and that ordinary stubs send: the AD and CD bits (musl, dig: RFC 6840 §5.7)
- * and EDNS with a client cookie (dig, c-ares: RFC 7873). To refuse them would leave those programs without names, so
+ * and EDNS with nothing, a cookie (dig, c-ares: RFC 7873) or another option that brings no stranger's bytes. To refuse them would leave those programs without names, so
  * they are read as if they were not there. `docs/decisions/0004-resolver.md` says so.
  */
 export function isOrdinaryForm(packet: Buffer): boolean {
@@ -59,8 +59,9 @@ export function isOrdinaryForm(packet: Buffer): boolean {
 
 /** RD, AD and CD at most; one question, no records, one additional at most. */
 const ORDINARY_HEAD = /^0[01][0-3]0000100000000000[01]$/;
-/** Nothing, or one OPT of version 0 with nothing in it but a client cookie. */
-const ORDINARY_TAIL = /^(?:000029.{4}0000.{4}(?:0000|000c000a0008.{16}))?$/;
+/** Nothing, or one OPT of version 0 with nothing in it but a cookie, NSID, keepalive or a list of algorithms. */
+const ORDINARY_TAIL =
+  /^(?:000029.{4}0000.{4}.{4}(?:000a0008.{16}|000a00(?:1[0-9a-f]|2[0-8])(?:..){16,40}|00030000|000b0000|000[567]00..(?:..){0,8})*)?$/;
 
 /** The question comes back byte for byte, and of what stood after it nothing does. */
 export function echoesOnlyTheQuestion(packet: Uint8Array, reply: Uint8Array): boolean {
