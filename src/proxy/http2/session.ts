@@ -316,7 +316,10 @@ export class Session implements DoorHost {
       if (!this.outflow.grant(increment))
         this.fail({ code: ERROR.flowControl, reason: 'the window is too large' });
     } else if (stream !== undefined) {
-      if (!this.outflow.grantStream(stream.out, increment)) this.reset(stream, ERROR.flowControl);
+      if (this.outflow.grantStream(stream.out, increment)) return;
+      this.reset(stream, ERROR.flowControl);
+      // The client made us throw the work away, as if it had reset the stream itself.
+      this.spend('reset');
     } else if (this.#stateOf(id) === 'idle') {
       this.fail({ code: ERROR.protocol, reason: 'WINDOW_UPDATE on an idle stream' });
     }

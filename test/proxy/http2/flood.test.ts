@@ -29,6 +29,15 @@ const floods: { readonly name: string; readonly wire: Buffer }[] = [
     ),
   },
   {
+    name: 'windows that overflow, so that it resets the streams itself',
+    wire: repeated(200, i =>
+      Buffer.concat([
+        headersFrame(i * 2 + 1, requestFields()),
+        emitFrame(TYPE.window, 0, i * 2 + 1, Buffer.of(0x7f, 0xff, 0xff, 0xff)),
+      ]),
+    ),
+  },
+  {
     name: 'malformed requests',
     wire: repeated(200, i => headersFrame(i * 2 + 1, requestFields({}, [['X', 'y']]))),
   },
