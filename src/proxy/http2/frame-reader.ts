@@ -174,9 +174,11 @@ export class FrameReader {
   #openBlock({ flags, stream }: FrameHead, payload: Buffer): SessionFault | null {
     if (stream === 0) return protocol('HEADERS on stream 0');
     const padded = (flags & FLAG.padded) !== 0 ? 1 : 0;
-    const padding = padded === 1 ? (payload[0] ?? payload.length) : 0;
+    const padding = padded === 1 ? (payload[0] ?? 0) : 0;
     const priority = (flags & FLAG.priority) !== 0 ? 5 : 0;
     const start = padded + priority;
+    // Too small for the fields that its flags announce (RFC 9113 §4.2).
+    if (payload.length < start) return { code: ERROR.frameSize, reason: 'HEADERS without its first fields' };
     const end = payload.length - padding;
     if (start > end) return protocol('HEADERS with more padding than payload');
     const endStream = (flags & FLAG.endStream) !== 0;

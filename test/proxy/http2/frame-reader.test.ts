@@ -196,7 +196,12 @@ const faults: Fault[] = [
   {
     name: 'a priority cut short',
     wire: greeted(emitFrame(TYPE.headers, 0x24, 1, hex('00000000'))),
-    want: ERROR.protocol,
+    want: ERROR.frameSize,
+  },
+  {
+    name: 'a padded head without its pad length',
+    wire: greeted(emitFrame(TYPE.headers, 0xc, 1, Buffer.alloc(0))),
+    want: ERROR.frameSize,
   },
   {
     name: 'a header block in too many frames',
