@@ -3,7 +3,8 @@ import { hostText, parseHost } from '../../../src/core/host.js';
 import { type Bench, openBench } from '../bench.js';
 import { GREETING, headersFrame, requestFields } from '../h2-frames.js';
 import { BenchPool } from './bench-pool.js';
-import type { CorpusAdapter, CorpusCase, CorpusSession, Outcome } from './case.js';
+import type { CorpusAdapter, CorpusCase, CorpusFile, CorpusSession, Outcome } from './case.js';
+import { policyIn } from './dns-policy.js';
 import { deliverH2, type Forwarded, type H2Answer, judgeH2 } from './h2-cases.js';
 
 const BENCHES = 8;
@@ -12,8 +13,9 @@ const POLICY = { allow_domain: ['allowed.test', '*.allowed.test'], deny_domain: 
 
 export const h2Adapter: CorpusAdapter = { concurrency: BENCHES, open: openSession };
 
-async function openSession(): Promise<CorpusSession> {
-  const pool = await BenchPool.open(BENCHES, () => openBench({ policy: POLICY }));
+async function openSession(file: CorpusFile): Promise<CorpusSession> {
+  const policy = policyIn(file.meta.rules) ?? POLICY;
+  const pool = await BenchPool.open(BENCHES, () => openBench({ policy }));
   return {
     run: item => pool.use(bench => runCase(bench, item)),
     sentinel: () => pool.use(sentinel),

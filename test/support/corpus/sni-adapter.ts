@@ -2,7 +2,8 @@
 import type { Duplex } from 'node:stream';
 import { type Bench, openBench } from '../bench.js';
 import { BenchPool } from './bench-pool.js';
-import type { CorpusAdapter, CorpusCase, CorpusSession } from './case.js';
+import type { CorpusAdapter, CorpusCase, CorpusFile, CorpusSession } from './case.js';
+import { policyIn } from './dns-policy.js';
 import { runSni, type SniTarget } from './sni-cases.js';
 
 const BENCHES = 6;
@@ -21,8 +22,9 @@ const SENTINEL: CorpusCase = {
 
 export const sniAdapter: CorpusAdapter = { concurrency: BENCHES, open: openSession };
 
-async function openSession(): Promise<CorpusSession> {
-  const pool = await BenchPool.open(BENCHES, () => openBench({ policy: POLICY }));
+async function openSession(file: CorpusFile): Promise<CorpusSession> {
+  const policy = policyIn(file.meta.rules) ?? POLICY;
+  const pool = await BenchPool.open(BENCHES, () => openBench({ policy }));
   return {
     run: item => pool.use(bench => runSni(item, targetOf(bench))),
     sentinel: () => pool.use(async bench => (await runSni(SENTINEL, targetOf(bench))).kind === 'passed'),
