@@ -116,18 +116,18 @@ async function commandsAndFiles(): Promise<void> {
   for (let trip = 0; trip < ROUND_TRIPS; trip += 1)
     trips.push(await timed(() => machine.exec('true', { args: [] })));
   row('one command, there and back', `${median(trips).toFixed(1)} ms`);
+  row('memory of the host for an idle machine of 512 MiB', `${memoryOf(machine.pid ?? 0).toFixed(0)} MiB`);
   const chunk = Buffer.alloc(MEBIBYTE, 1);
   const source = Readable.from(
     Array.from({ length: MIB }, () => chunk),
     { objectMode: false },
   );
   const inMs = await timed(() => machine.writeFile('/workspace/bulk', source));
-  row('a file into the machine', rate(MIB, inMs));
+  row(`a file of ${MIB} MiB into the machine`, rate(MIB, inMs));
   const outMs = await timed(async () => {
     for await (const _ of await machine.readFileStream('/workspace/bulk'));
   });
   row('the same file out of it', rate(MIB, outMs));
-  row('memory of the host for an idle machine of 512 MiB', `${memoryOf(machine.pid ?? 0).toFixed(0)} MiB`);
   await machine.close();
 }
 

@@ -15,7 +15,7 @@ use constant { OPEN => 1, DATA => 2, FINISH => 3, CREDIT => 4, SIGNAL => 5, RESI
 use constant {
     HELLO => 16, STARTED => 17, OUT => 18, ERR => 19, OUT_END => 20, ERR_END => 21, TAKEN => 22, EXIT => 23, FAILED => 24,
 };
-use constant { CHUNK => 65536, WINDOW => 262144, MOST_PENDING => 1048576, MOST_READS => 32, PIDFD_OPEN => 434 };
+use constant { CHUNK => 65536, WINDOW => 262144, MOST_PENDING => 1048576, MOST_READS => 32, PIDFD_OPEN => 434, F_SETPIPE_SZ => 1031 };
 use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430, TIOCSWINSZ => 0x5414, TIOCSCTTY => 0x540e };
 
 my $port;       # to the gateway
@@ -199,6 +199,8 @@ sub start_child {
     else {
         pipe($in_read, $in) && pipe($out, $out_write) && pipe($err, $err_write)
             or return fail_channel($channel->{number}, $! + 0, 'pipe');
+        # Fewer changes from process to process, which cost much where the processor is emulated.
+        fcntl($out, F_SETPIPE_SZ, WINDOW);
     }
     pipe($report, $report_write) or return fail_channel($channel->{number}, $! + 0, 'pipe');
     my $pid = fork;
@@ -376,7 +378,7 @@ sub file_error {
 sub copy {
     my ($from, $to) = @_;
     while (1) {
-        my $count = sysread($from, my $bytes, CHUNK);
+        my $count = sysread($from, my $bytes, WINDOW);
         next if !defined $count && $! == EINTR;
         return defined $count ? 1 : 0 if !$count;
         write_all($to, $bytes) or return 0;

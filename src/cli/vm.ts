@@ -1,9 +1,10 @@
 /** `sallyport vm …` over the library (shell: files of the host, standard streams). */
 import { createReadStream, createWriteStream, readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { GatewayError } from '../core/errors.js';
+import { errorCode, GatewayError } from '../core/errors.js';
 import { printable } from '../events/encode.js';
 import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
 import type { Sandbox, SandboxInfo } from '../runtime/sandbox.js';
@@ -171,10 +172,34 @@ async function ownFile(path: string): Promise<{ readonly mode: number }> {
 
 async function copyOut(sandbox: Sandbox, from: string, to: string): Promise<void> {
   const content = await sandbox.readFileStream(from);
-  if (to === '-') {
-    for await (const chunk of content) process.stdout.write(chunk as Buffer);
-    return;
+  if (to === '-') return await pipeline(content, process.stdout, { end: false });
+  try {
+    const folder = (await stat(to).catch(() => null))?.isDirectory() === true;
+    await writeHost(content, folder ? join(to, basename(from)) : to);
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    throw new GatewayError(
+      'FILE_FAILED',
+      `${to} cannot be written (${errorCode(error)}); nothing was changed`,
+      {
+        cause: error,
+      },
+    );
   }
-  const folder = (await stat(to).catch(() => null))?.isDirectory() === true;
-  await pipeline(content, createWriteStream(folder ? join(to, basename(from)) : to));
+}
+
+/** A pipe or a device is written to as it is; a file is whole or the old one. */
+async function writeHost(content: Readable, path: string): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  if (found !== null && !found.isFile()) return await pipeline(content, createWriteStream(path));
+  const target = found === null ? path : await realpath(path);
+  const part = `${target}.${process.pid}.part`;
+  const mode = found === null ? 0o666 : found.mode & 0o777;
+  try {
+    await pipeline(content, createWriteStream(part, { flags: 'wx', mode }));
+    await rename(part, target);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
 }

@@ -1,7 +1,9 @@
 /** `sallyport vm`: a sandbox made, started and used by one process after the other. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { readEvents } from '../support/cli.js';
+import { peakOf } from '../support/peak.js';
 import { facts, Stage } from './stage.js';
 
 const stage = new Stage();
@@ -76,6 +78,24 @@ test('files go in and out, and standard input goes to a command', async () => {
     input: 'x'.repeat(200_000),
   });
   expect(typed.stdout.trim()).toBe('200000');
+});
+
+test('a file goes out no faster than it is read, and is whole or not there', async () => {
+  const most = 256;
+  await vm('exec', 'box', '--', 'truncate', '-s', `${most}M`, 'large');
+  const child = stage.place.start(['vm', 'cp', 'box:/workspace/large', '-']);
+  let [peak, before] = [0, -1];
+  // While nobody reads, what it holds grows up to a bound and no further.
+  for (; peak === 0 || peak !== before; await delay(1_000)) [before, peak] = [peak, peakOf(child.pid ?? 0)];
+  let bytes = 0;
+  for await (const chunk of child.stdout) bytes += (chunk as Buffer).length;
+  expect(bytes).toBe(most * 2 ** 20);
+  expect(peak).toBeLessThan(most);
+  const out = stage.place.file('kept', 'old', 0o640);
+  expect(await vm('cp', 'box:/workspace/none', out)).toMatchObject({ code: 1 });
+  expect(readFileSync(out, 'utf8')).toBe('old');
+  const nowhere = await vm('cp', 'box:/workspace/in.txt', join(stage.place.dir, 'no', 'folder'));
+  expect(nowhere).toMatchObject({ code: 1, stderr: expect.stringContaining('cannot be written (ENOENT)') });
 });
 
 test('a command has a terminal where it is asked for, and exit codes tell what happened', async () => {
