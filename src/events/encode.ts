@@ -272,7 +272,8 @@ function writeFact(w: AsciiWriter, { message, detail }: GatewayFact): void {
   w.byte(END);
 }
 
-function quote(w: AsciiWriter, text: string, limit: number = TEXT_LIMIT): void {
+/** Writes `text`, cut, as a JSON string in printable ASCII. */
+export function quote(w: AsciiWriter, text: string, limit: number = TEXT_LIMIT): void {
   if (text.length <= limit && w.plain(text)) return;
   // What JSON.stringify leaves unescaped stands inside the quotes, where \uXXXX means the same (RFC 8259 §7).
   w.escaped(JSON.stringify(cut(text, limit)).replace(NOT_PRINTABLE, escapeUnit));

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { EventBody } from '../../src/events/event.js';
-import { encodeOcsf, type OcsfRecord, ocsfOf } from '../../src/events/ocsf.js';
+import { encodeOcsf, type OcsfRecord } from '../../src/events/ocsf.js';
 import { allowedBody, networkOf, numbered, refusedBody } from '../support/events.js';
 
 const SOURCE = { id: 'gw1-7', version: '1.2.3' };
 
 function recordOf(body: EventBody): OcsfRecord {
-  return ocsfOf(numbered(body, 7), SOURCE);
+  return JSON.parse(encodeOcsf(numbered(body, 7), SOURCE)) as OcsfRecord;
 }
 
 /**
@@ -192,6 +192,56 @@ for (const [name, body] of Object.entries(bodies)) {
     expect(record.type_uid).toBe(record.class_uid * 100 + record.activity_id);
   });
 }
+
+const content = z.strictObject({
+  ...base,
+  category_uid: z.literal(4),
+  class_uid: z.literal(4002),
+  type_uid: z.literal(400_299),
+  src_endpoint: endpoint,
+  dst_endpoint: endpoint,
+  http_request: z.strictObject({ uid: z.string(), length: z.int().optional() }),
+  http_response: z.strictObject({ content_type: z.string().optional(), length: z.int() }).optional(),
+  connection_info: connection,
+});
+
+const captured = {
+  flow: 'f1',
+  request: 'r1',
+  side: 'response',
+  mime_type: 'text/plain',
+  size: 5,
+  encoding: 'text',
+  text: 'hello',
+  truncated: false,
+} as const;
+
+test('a content is one more activity of its request, and its text is not lost', () => {
+  const record = recordOf({ type: 'body.captured', sandbox: 'sb1', body: captured });
+  expect(content.safeParse(record).error?.issues ?? []).toEqual([]);
+  expect(record).toMatchObject({
+    activity_name: 'body.captured',
+    metadata: { correlation_uid: 'r1', event_code: 'body.captured' },
+    http_request: { uid: 'r1' },
+    http_response: { content_type: 'text/plain', length: 5 },
+    unmapped: {
+      side: 'response',
+      mime_type: 'text/plain',
+      encoding: 'text',
+      text: 'hello',
+      truncated: false,
+    },
+  });
+});
+
+test('the content of a request has no answer yet, and a type only where one was sent', () => {
+  const body = { ...captured, side: 'request', mime_type: '' } as const;
+  const record = recordOf({ type: 'body.captured', sandbox: 'sb1', body });
+  expect(content.safeParse(record).error?.issues ?? []).toEqual([]);
+  expect(record).toMatchObject({ http_request: { uid: 'r1', length: 5 }, src_endpoint: { uid: 'sb1' } });
+  expect(record).not.toHaveProperty('http_response');
+  expect(record.unmapped).not.toHaveProperty('mime_type');
+});
 
 test('a request says who asked whom for what, what was answered and what decided', () => {
   expect(
