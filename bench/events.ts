@@ -1,6 +1,6 @@
 /**
  * What the record costs: events encoded, chained and spooled on one core; what a request pays for its event while it
- * is served; and how soon a reader that comes back has its first event out of a large spool.
+ * is served; what metrics and another form cost; and how soon a reader that comes back has its first event out of a large spool.
  *
  *     npx tsc -p tsconfig.tools.json && taskset -c 0 node .cache/tools/bench/events.js [EVENTS] [TAIL-EVENTS] [SPOOL]
  *
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { systemClock } from '../src/core/clock.js';
 import { createBus } from '../src/events/bus.js';
 import type { Event, EventBody } from '../src/events/event.js';
+import { encodeOcsf } from '../src/events/ocsf.js';
 import { readSpool } from '../src/events/spool/read.js';
 import { type FsyncPolicy, openSpool } from '../src/events/spool/spool.js';
 import type { EventStore } from '../src/events/store.js';
@@ -21,6 +22,7 @@ import { DEFAULT_PLACES } from '../src/secrets/place.js';
 import { redactAll } from '../src/secrets/redact.js';
 import { parseSecret } from '../src/secrets/secret.js';
 import { type SecretSet, SecretStore } from '../src/secrets/store.js';
+import { Metrics } from '../src/sinks/metrics.js';
 
 const BATCH = 512;
 const GATEWAY = 'bench0bench0benc';
@@ -161,6 +163,19 @@ async function measureEmit(root: string, count: number): Promise<number> {
   return us / count;
 }
 
+/** What one more sink takes of the gateway's thread, for each event. */
+async function measureSink(count: number, write: (events: readonly Event[]) => void): Promise<number> {
+  const maker = new Maker();
+  let us = 0;
+  for (let done = 0; done < count; done += BATCH) {
+    const events = await maker.make(BATCH);
+    const started = performance.now();
+    write(events);
+    us += (performance.now() - started) * 1_000;
+  }
+  return us / count;
+}
+
 /** Milliseconds from the call to the first event behind the cursor, from places all over the spool. */
 async function measureTail(dir: string, events: number): Promise<readonly number[]> {
   const took: number[] = [];
@@ -209,6 +224,13 @@ async function main(): Promise<void> {
       'emit, redacted, on the path of a request',
       `${(await measureEmit(root, Number(count) / 4)).toFixed(2)} us`,
     );
+    const metrics = new Metrics({ sandboxes: 100, version: '' });
+    const inMetrics = await measureSink(Number(count) / 4, events => metrics.write(events));
+    show('counted for metrics, beside the path of a request', `${inMetrics.toFixed(2)} us`);
+    const inOcsf = await measureSink(Number(count) / 4, events => {
+      for (const event of events) encodeOcsf(event, { id: event.id, version: '' });
+    });
+    show('written as OCSF, beside the path of a request', `${inOcsf.toFixed(2)} us`);
     if (Number(tail) > 0) {
       const dir = await largeSpool(root, given, Number(tail));
       const took = await measureTail(dir, Number(tail));

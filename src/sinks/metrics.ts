@@ -1,11 +1,11 @@
 /**
  * Metrics for Prometheus, made of events: a sink like any other, so that the path of a request pays nothing for them.
- *
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { SinkState } from '../events/bus.js';
 import type { Event, Timings } from '../events/event.js';
 import type { Sink } from '../events/feeder.js';
+import { Distribution, type Series } from './distribution.js';
 import { COUNTERS, type CounterName, Tally, type TallyLimits } from './tally.js';
 
 /** What is asked at the moment of a scrape. */
@@ -22,14 +22,6 @@ const PHASE_BUCKETS = [
 ];
 const SCRIPT_BUCKETS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 1];
 
-const PHASES: ReadonlyMap<keyof Timings, string> = new Map([
-  ['dns_ms', 'dns'],
-  ['connect_ms', 'connect'],
-  ['tls_ms', 'tls'],
-  ['first_byte_ms', 'first_byte'],
-  ['total_ms', 'total'],
-]);
-
 export interface MetricsOptions extends TallyLimits {
   readonly version: string;
 }
@@ -39,29 +31,24 @@ export class Metrics implements Sink {
   readonly whenFull = 'drop-and-mark';
   readonly #registry = new Registry();
   readonly #tally: Tally;
-  readonly #phases: Histogram<'phase'>;
-  readonly #scripts: Histogram<'hook'>;
+  readonly #phases: Phases;
+  readonly #scripts: Distribution;
   #watched: Watched = { sinks: [], minted: 0 };
 
   constructor({ version, ...limits }: MetricsOptions) {
     this.#tally = new Tally(limits);
-    const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     for (const name of Object.keys(COUNTERS) as CounterName[]) this.#counter(name);
-    this.#phases = new Histogram({
-      name: 'sallyport_request_phase_seconds',
-      help: 'What the time of a request went into: dns, connect, tls, first_byte, total.',
-      labelNames: ['phase'],
-      buckets: PHASE_BUCKETS,
-      registers,
-    });
-    this.#scripts = new Histogram({
-      name: 'sallyport_script_call_seconds',
-      help: 'How long a call of a policy script took, its waiting included, by hook.',
-      labelNames: ['hook'],
-      buckets: SCRIPT_BUCKETS,
-      registers,
-    });
+    this.#phases = phasesIn(this.#registry);
+    this.#scripts = new Distribution(
+      {
+        name: 'sallyport_script_call_seconds',
+        help: 'How long a call of a policy script took, its waiting included, by hook.',
+        label: 'hook',
+        bounds: SCRIPT_BUCKETS,
+      },
+      this.#registry,
+    );
     this.#gauges(version);
   }
 
@@ -88,7 +75,7 @@ export class Metrics implements Sink {
 
   /** A call of a policy script: no event tells of it. */
   scriptCall(hook: string, ms: number): void {
-    this.#scripts.observe({ hook }, ms / 1_000);
+    this.#scripts.series(hook).observe(ms / 1_000);
   }
 
   /** The text that a scrape gets. */
@@ -96,11 +83,13 @@ export class Metrics implements Sink {
     return await this.#registry.metrics();
   }
 
-  #observe(timings: Timings): void {
-    for (const [field, phase] of PHASES) {
-      const ms = timings[field];
-      if (ms !== null) this.#phases.observe({ phase }, ms / 1_000);
-    }
+  #observe({ dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms }: Timings): void {
+    const { dns, connect, tls, firstByte, total } = this.#phases;
+    if (dns_ms !== null) dns.observe(dns_ms / 1_000);
+    if (connect_ms !== null) connect.observe(connect_ms / 1_000);
+    if (tls_ms !== null) tls.observe(tls_ms / 1_000);
+    if (first_byte_ms !== null) firstByte.observe(first_byte_ms / 1_000);
+    total.observe(total_ms / 1_000);
   }
 
   #counter(name: CounterName): void {
@@ -169,6 +158,33 @@ export class Metrics implements Sink {
       });
     }
   }
+}
+
+interface Phases {
+  readonly dns: Series;
+  readonly connect: Series;
+  readonly tls: Series;
+  readonly firstByte: Series;
+  readonly total: Series;
+}
+
+function phasesIn(registry: Registry): Phases {
+  const phases = new Distribution(
+    {
+      name: 'sallyport_request_phase_seconds',
+      help: 'What the time of a request went into: dns, connect, tls, first_byte, total.',
+      label: 'phase',
+      bounds: PHASE_BUCKETS,
+    },
+    registry,
+  );
+  return {
+    dns: phases.series('dns'),
+    connect: phases.series('connect'),
+    tls: phases.series('tls'),
+    firstByte: phases.series('first_byte'),
+    total: phases.series('total'),
+  };
 }
 
 type SinkReading = readonly [name: string, help: string, read: (state: SinkState) => number];

@@ -5,7 +5,7 @@
  * the longest, whose counts go to `other`; reasons and types beyond theirs are `other` from the start. So no count is
  * ever lost, and no total goes down.
  */
-import type { Event, NetworkEvent } from '../events/event.js';
+import type { Event } from '../events/event.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -61,11 +61,29 @@ interface Cell {
   value: number;
 }
 
+/** What an event of one kind adds to: found once for each kind and sandbox, because this runs for every event. */
+interface Plan {
+  /** One more in each. */
+  readonly events: readonly Cell[];
+  readonly sent: Cell | null;
+  readonly received: Cell | null;
+}
+
+/** A sandbox with labels of its own. */
+interface Account {
+  readonly id: string;
+  /** By type, layer, class of the answer and reason, each of which is bounded. */
+  readonly plans: Map<string, Plan>;
+}
+
 export class Tally {
   readonly #limits: TallyLimits;
   readonly #cells = new Map<CounterName, Map<string, Cell>>();
+  /** What is no sandbox's. */
+  readonly #nobody: Account = { id: '', plans: new Map() };
   /** In order of when each was last heard of. */
-  readonly #sandboxes = new Map<string, true>();
+  readonly #accounts = new Map<string, Account>();
+  #latest = this.#nobody;
   readonly #reasons = new Set<string>();
   #open = 0;
 
@@ -84,87 +102,125 @@ export class Tally {
 
   count(event: Event): void {
     const { type, network } = event;
-    this.#add('sallyport_events_total', { type }, 1);
-    const sandbox = this.#sandbox(event.sandbox);
-    if (network !== undefined) this.#network(type, network, sandbox);
-    else if (type === 'exec.started' || type === 'exec.done') {
-      const code = event.exec?.exit_code;
+    const { events, sent, received } = this.#planFor(event, this.#account(event.sandbox));
+    for (const cell of events) cell.value += 1;
+    if (network === undefined) return;
+    if (sent !== null) sent.value += network.request_bytes;
+    if (received !== null) received.value += network.response_bytes;
+    if (type === 'flow.opened') this.#open += 1;
+    else if (type === 'flow.closed') this.#open = Math.max(0, this.#open - 1);
+  }
+
+  #planFor(event: Event, account: Account): Plan {
+    const { type, network } = event;
+    // Rare, and an exit code is no bounded kind.
+    if (network === undefined)
+      return { events: this.#factCells(event, account.id), sent: null, received: null };
+    const named = type.endsWith('.refused') || type.endsWith('.failed');
+    const reason = named ? this.#reason(network.reason) : '';
+    const answer = network.status_code === 0 ? 0 : Math.floor(network.status_code / 100);
+    const kind = `${type} ${network.layer} ${answer} ${reason}`;
+    const planned = account.plans.get(kind);
+    if (planned !== undefined) return planned;
+    const status = answer === 0 ? 'none' : `${answer}xx`;
+    const plan = this.#networkPlan(type, account.id, { layer: network.layer, status, reason });
+    account.plans.set(kind, plan);
+    return plan;
+  }
+
+  #factCells({ type, exec }: Event, sandbox: string): readonly Cell[] {
+    const cells = this.#typeCells(type, sandbox);
+    if (type === 'exec.started' || type === 'exec.done') {
+      const code = exec?.exit_code;
       const outcome = type === 'exec.started' ? 'started' : code === 0 ? 'succeeded' : 'failed';
-      this.#add('sallyport_commands_total', { sandbox, outcome }, 1);
+      cells.push(this.#cell('sallyport_commands_total', { sandbox, outcome }));
     }
+    return cells;
+  }
+
+  #typeCells(type: Event['type'], sandbox: string): Cell[] {
+    const cells = [this.#cell('sallyport_events_total', { type })];
     if (type.startsWith('secret.')) {
-      this.#add('sallyport_secret_events_total', { sandbox, kind: type.slice('secret.'.length) }, 1);
+      const kind = type.slice('secret.'.length);
+      cells.push(this.#cell('sallyport_secret_events_total', { sandbox, kind }));
     }
+    return cells;
   }
 
-  #network(type: Event['type'], network: NetworkEvent, sandbox: string): void {
-    const [what = '', outcome = ''] = type.split('.');
-    const { layer, status_code, request_bytes, response_bytes } = network;
-    const bytes = { sent: request_bytes, received: response_bytes };
-    if (outcome === 'refused') {
-      this.#add('sallyport_refusals_total', { sandbox, layer, reason: this.#reason(network.reason) }, 1);
-    }
-    if (what === 'request') {
-      const status = status_code === 0 ? 'none' : `${Math.floor(status_code / 100)}xx`;
-      this.#add('sallyport_requests_total', { sandbox, outcome, status }, 1);
-      this.#bytes('sallyport_request_bytes_total', sandbox, bytes);
-      if (outcome === 'failed') {
-        this.#add('sallyport_failures_total', { reason: this.#reason(network.reason) }, 1);
-      }
-    } else if (what === 'flow') {
-      this.#add('sallyport_flows_total', { sandbox, outcome }, 1);
-      if (outcome === 'opened') this.#open += 1;
-      if (outcome !== 'closed') return;
-      this.#open = Math.max(0, this.#open - 1);
-      this.#bytes('sallyport_flow_bytes_total', sandbox, bytes);
-    } else if (what === 'dns') this.#add('sallyport_lookups_total', { sandbox, outcome }, 1);
-    else if (what === 'tls') this.#add('sallyport_handshakes_total', { sandbox, outcome }, 1);
-  }
-
-  #bytes(
-    name: CounterName,
+  #networkPlan(
+    type: Event['type'],
     sandbox: string,
-    bytes: { readonly sent: number; readonly received: number },
-  ): void {
-    for (const [direction, value] of Object.entries(bytes)) this.#add(name, { sandbox, direction }, value);
+    { layer, status, reason }: { readonly layer: string; readonly status: string; readonly reason: string },
+  ): Plan {
+    const [what = '', outcome = ''] = type.split('.');
+    const events = this.#typeCells(type, sandbox);
+    const add = (name: CounterName, labels: Labels): void => void events.push(this.#cell(name, labels));
+    if (outcome === 'refused') add('sallyport_refusals_total', { sandbox, layer, reason });
+    if (what === 'request') {
+      add('sallyport_requests_total', { sandbox, outcome, status });
+      if (outcome === 'failed') add('sallyport_failures_total', { reason });
+      return { events, ...this.#byteCells('sallyport_request_bytes_total', sandbox) };
+    }
+    if (what === 'flow') add('sallyport_flows_total', { sandbox, outcome });
+    else if (what === 'dns') add('sallyport_lookups_total', { sandbox, outcome });
+    else if (what === 'tls') add('sallyport_handshakes_total', { sandbox, outcome });
+    if (type !== 'flow.closed') return { events, sent: null, received: null };
+    return { events, ...this.#byteCells('sallyport_flow_bytes_total', sandbox) };
+  }
+
+  #byteCells(name: CounterName, sandbox: string): Pick<Plan, 'sent' | 'received'> {
+    return {
+      sent: this.#cell(name, { sandbox, direction: 'sent' }),
+      received: this.#cell(name, { sandbox, direction: 'received' }),
+    };
   }
 
   #reason(reason: string | null): string {
     const known = reason ?? 'unknown';
-    if (!this.#reasons.has(known) && this.#reasons.size >= MAX_REASONS) return OTHER;
+    if (this.#reasons.has(known)) return known;
+    if (this.#reasons.size >= MAX_REASONS) return OTHER;
     this.#reasons.add(known);
     return known;
   }
 
-  #sandbox(id: string | null): string {
-    if (id === null) return '';
-    this.#sandboxes.delete(id);
-    this.#sandboxes.set(id, true);
-    if (this.#sandboxes.size > this.#limits.sandboxes) {
-      const [silent] = this.#sandboxes.keys();
+  #account(id: string | null): Account {
+    if (id === this.#latest.id) return this.#latest;
+    this.#latest = id === null ? this.#nobody : this.#heardOf(id);
+    return this.#latest;
+  }
+
+  #heardOf(id: string): Account {
+    const account = this.#accounts.get(id) ?? { id, plans: new Map<string, Plan>() };
+    this.#accounts.delete(id);
+    this.#accounts.set(id, account);
+    if (this.#accounts.size > this.#limits.sandboxes) {
+      const [silent] = this.#accounts.keys();
       if (silent !== undefined) this.#merge(silent);
     }
-    return id;
+    return account;
   }
 
   /** The counts of `sandbox` go to `other`. */
   #merge(sandbox: string): void {
-    this.#sandboxes.delete(sandbox);
+    this.#accounts.delete(sandbox);
     for (const [name, cells] of this.#cells) {
-      for (const [key, { labels, value }] of cells) {
+      // A copy: one of a sandbox that is itself named `other` comes in again behind the rest.
+      for (const [key, { labels, value }] of [...cells]) {
         if (labels.sandbox !== sandbox) continue;
         cells.delete(key);
-        this.#add(name, { ...labels, sandbox: OTHER }, value);
+        this.#cell(name, { ...labels, sandbox: OTHER }).value += value;
       }
     }
   }
 
-  #add(name: CounterName, labels: Labels, value: number): void {
+  #cell(name: CounterName, labels: Labels): Cell {
     const cells = this.#cells.get(name) ?? new Map<string, Cell>();
     this.#cells.set(name, cells);
     const key = Object.values(labels).join('\0');
-    const cell = cells.get(key);
-    if (cell === undefined) cells.set(key, { labels, value });
-    else cell.value += value;
+    const known = cells.get(key);
+    if (known !== undefined) return known;
+    const cell = { labels, value: 0 };
+    cells.set(key, cell);
+    return cell;
   }
 }

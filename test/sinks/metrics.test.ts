@@ -127,6 +127,23 @@ test('a sandbox that is heard of keeps its label; the one that was silent the lo
   );
 });
 
+test('a sandbox that is itself named other loses no count when it gives its label up', () => {
+  const of = (sandbox: string): EventBody => ({ ...allowedBody(), sandbox });
+  const tally = tallyOf(['other', 'a', 'b', 'c', 'other', 'a'].map(of), 2);
+  const values = tally.values('sallyport_requests_total');
+  expect(values.reduce((sum, { value }) => sum + value, 0)).toBe(6);
+  expect(values.map(({ labels }) => labels.sandbox).sort()).toEqual(['a', 'other']);
+});
+
+test('only a refusal or a failure uses up one of the reasons', () => {
+  const answered = (reason: string): EventBody => {
+    return { type: 'dns.answered', sandbox: 'sb1', network: networkOf({ layer: 'dns', reason }) };
+  };
+  const bodies = Array.from({ length: 200 }, (_, i) => answered(`answer-${i}`));
+  const values = tallyOf([...bodies, refusedBody()]).values('sallyport_refusals_total');
+  expect(values.map(({ labels }) => labels.reason)).toEqual(['no-rule']);
+});
+
 test('reasons that a stranger has a hand in are bounded', () => {
   const tally = tallyOf(Array.from({ length: 1_000 }, (_, i) => refusedBody({ reason: `fault-${i}` })));
   const values = tally.values('sallyport_refusals_total');
