@@ -1,11 +1,12 @@
 /**
  * A browsing session on record: headless Chromium in a sandbox loads a site with HTTPS, HTTP/2, redirects and a WebSocket;
- * the archive that is made of the events says what the site's own log says.
+ * the archive that is made of the events says what the site's own log says, and Chromium's developer tools show it.
  */
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { WebSocketServer } from 'ws';
 import { readEvents } from '../support/cli.js';
+import { DevTools } from '../support/devtools.js';
 import { type Har, harSchema } from '../support/har.js';
 import { bodyOf, expectInvariants, Stage } from './stage.js';
 
@@ -142,7 +143,37 @@ test('the archive of a browsing session says what the site itself has logged', a
   expect(archived.sort(byText)).toEqual(logged.sort(byText));
   expect(logged.length).toBeGreaterThanOrEqual(9);
   expectContents(har);
-}, 120_000);
+  await expectShown(har);
+}, 180_000);
+
+/** The Network panel of Chromium's developer tools opens the file, and has a row for each of its entries. */
+async function expectShown(har: Har): Promise<void> {
+  const tools = new DevTools();
+  try {
+    await tools.open();
+    const { entries } = har.log;
+    const text = readFileSync(`${stage.place.dir}/browsing.har`, 'utf8');
+    const { requests, rows } = await tools.show(text, entries.length);
+    expect(requests.map(({ method, url, status }) => ({ method, url, status }))).toEqual(
+      entries.map(({ request, response }) => ({
+        ...{ method: request.method, url: request.url, status: response.status },
+      })),
+    );
+    expect(rows.map(([, status]) => Number(status))).toEqual(entries.map(({ response }) => response.status));
+    expect(rows.map(([name]) => name)).toEqual(
+      expect.arrayContaining(['home', 'pixel.png', 'live', 'missing']),
+    );
+    entries.forEach(({ response: { content } }, at) => {
+      if (content.text === undefined) return;
+      const base64 = content.encoding === 'base64';
+      expect(requests[at]?.content).toEqual({ text: content.text, base64 });
+    });
+    // What is no archive shows nothing: the importer was asked.
+    expect(await tools.show('{"log":{}}', 0)).toEqual({ requests: [], rows: [] });
+  } finally {
+    await tools.close();
+  }
+}
 
 async function exported(log: string): Promise<Har> {
   const file = `${stage.place.dir}/browsing.har`;
