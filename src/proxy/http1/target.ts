@@ -32,7 +32,9 @@ function parseAbsolute(text: string, method: string, scheme: Scheme): Result<Tar
   if (text.slice(0, colon).toLowerCase() !== scheme) return err('wrong-scheme');
   const from = colon + 3;
   let to = from;
-  while (to < text.length && text[to] !== '/' && text[to] !== '?') to++;
+  // A query straight behind the host has two readings where it holds an `@`, as it has in `parseUrl`: its `?` is no
+  // character of an authority.
+  while (to < text.length && text[to] !== '/') to++;
   const authority = parseAuthority(text.slice(from, to), scheme);
   if (!authority.ok) return err('bad-target');
   const path = absolutePath(text.slice(to), method);
@@ -41,8 +43,8 @@ function parseAbsolute(text: string, method: string, scheme: Scheme): Result<Tar
 
 /** RFC 9112 §3.2.1 and §3.2.4: an absent path is `/`, and `*` for OPTIONS of the whole server. */
 function absolutePath(rest: string, method: string): string {
-  if (rest === '') return method === 'OPTIONS' ? '*' : '/';
-  return rest.startsWith('?') ? `/${rest}` : rest;
+  if (rest !== '') return rest;
+  return method === 'OPTIONS' ? '*' : '/';
 }
 
 /** True for what may be written as a request's path: origin-form that has one reading, or `*`. */

@@ -75,6 +75,12 @@ const refused: readonly Refused[] = [
     code: 'wrong-scheme',
   },
   {
+    name: 'a query straight behind the host in absolute-form',
+    text: 'GET http://a.test?@denied.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n',
+    on: PROXY,
+    code: 'bad-target',
+  },
+  {
     name: 'userinfo in absolute-form',
     text: 'GET http://u@a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n',
     on: PROXY,
@@ -243,7 +249,7 @@ const accepted: readonly Accepted[] = [
   },
   {
     name: 'absolute-form as origin-form',
-    text: 'GET http://A.test:80?q HTTP/1.1\r\nHost: a.test\r\n\r\n',
+    text: 'GET http://A.test:80/?q HTTP/1.1\r\nHost: a.test\r\n\r\n',
     on: PROXY,
     want: { path: '/?q' },
   },
