@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { choiceFor, parseChoices } from './corpus/choices.js';
+import { parseCorpusFile } from './corpus/file.js';
 import { runFile } from './corpus/runner.js';
 import { type CorpusAdapter, type CorpusFile, failed, PASSED, skipped } from './support/corpus/case.js';
 
@@ -45,6 +46,33 @@ test('the runner counts what passed, failed, was skipped, and went the documente
 test('the runner skips a file without an adapter, and says why', async () => {
   const report = await runFile('demo.json', CASES, { reason: 'no adapter' }, []);
   expect(report).toMatchObject({ passed: 0, failed: 0, skipped: 6, reasons: ['no adapter'] });
+});
+
+test('the runner fails the cases of a file that no session can be opened for, and goes on', async () => {
+  const broken: CorpusAdapter = { concurrency: 1, open: () => Promise.reject(new Error('no addresses')) };
+  const report = await runFile('demo.json', CASES, broken, []);
+  expect(report).toMatchObject({ passed: 0, failed: 6, skipped: 0 });
+  expect(report.failures[0]?.seen).toContain('no addresses');
+});
+
+test('a corpus file may leave out its name, its cases and their ids', () => {
+  expect(parseCorpusFile('h2.json', '{}')).toEqual({ meta: { name: 'h2' }, cases: [] });
+  const text = '{ "meta": { "name": "dns", "rules": {} }, "ruleSets": [{ "host": "a" }], "more": 1 }';
+  expect(parseCorpusFile('x.json', text)).toEqual({
+    meta: { name: 'dns', rules: {} },
+    cases: [],
+    ruleSets: [{ id: 'ruleSets[0]', host: 'a' }],
+  });
+});
+
+test.each([
+  ['', 'is not JSON'],
+  ['[]', 'is not an object'],
+  ['null', 'is not an object'],
+  ['{ "cases": 1 }', `'cases' is not a list`],
+  ['{ "cases": [1] }', `'cases' is not a list`],
+])('a corpus file of %j is refused in words', (text, want) => {
+  expect(() => parseCorpusFile('x.json', text)).toThrow(want);
 });
 
 const afterwards = [

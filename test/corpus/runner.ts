@@ -55,7 +55,7 @@ export async function runFile(
     return tally.report();
   }
   const descriptors = countDescriptors();
-  const session = await adapter.open(file);
+  const session = await opened(adapter, file);
   const crash = (error: unknown): void =>
     tally.add({ id: 'crash' }, fail('no uncaught error', stackOf(error)));
   process.on('uncaughtException', crash).on('unhandledRejection', crash);
@@ -71,6 +71,16 @@ export async function runFile(
   const left = await leftOver(descriptors);
   if (left > 0) tally.add({ id: 'descriptors' }, fail('as many as before', `${left} more`));
   return tally.report();
+}
+
+/** Where the real code cannot even be set up for a file, each of its cases fails with the reason. */
+async function opened(adapter: CorpusAdapter, file: CorpusFile): Promise<CorpusSession> {
+  try {
+    return await adapter.open(file);
+  } catch (error) {
+    const outcome = fail('a session', `error ${stackOf(error)}`);
+    return { run: () => outcome, close: async () => undefined };
+  }
 }
 
 class Tally {

@@ -91,7 +91,7 @@ const SYNTHETIC = '198.18.0.1';
 
 const SANDBOX = 'bench';
 
-const DEFAULT_NAMES = [
+export const DEFAULT_NAMES: readonly string[] = [
   'allowed.test',
   '*.allowed.test',
   'denied.test',

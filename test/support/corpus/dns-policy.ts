@@ -1,9 +1,11 @@
+const USUAL_RULES = { allow: ['allowed.test', '*.allowed.test'], deny: ['denied.test'] };
+
 /** The policy that a file names in its `meta`: `{ allow: [pattern], deny: [pattern] }`. */
 import { compile } from '../../../src/policy/compile.js';
 import { flagsLayer } from '../../../src/policy/flags.js';
 import type { Policy } from '../../../src/policy/policy.js';
 
-export function policyOfRules(rules: unknown): Policy {
+export function policyOfRules(rules: unknown = USUAL_RULES): Policy {
   const layer = flagsLayer({ allow: listOf(rules, 'allow'), deny: listOf(rules, 'deny') });
   const policy = layer.ok ? compile([layer.value.document]) : layer;
   if (!policy.ok) throw new Error('the rules of the corpus do not compile');

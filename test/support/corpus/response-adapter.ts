@@ -127,12 +127,14 @@ async function ask(
 
 function seenResponse({ request }: ResponseCase, first: Answers, next: Answers): SeenResponse {
   const [answer] = first.answers;
-  const [head = ''] = first.bytes.toString('latin1').split('\r\n\r\n').slice(first.interim.length);
+  const [head = '', ...rest] = first.bytes.toString('latin1').split('\r\n\r\n').slice(first.interim.length);
+  // Whatever an answer to HEAD announces, it ends with its head (RFC 9112 §6.3).
+  const isHead = request.method === 'HEAD';
   return {
     status: answer?.status ?? null,
     fields: head.split('\r\n').slice(1),
-    body: request.method === 'HEAD' ? '' : (answer?.body.toString('latin1') ?? ''),
-    complete: (answer?.complete ?? false) && first.closed,
+    body: isHead ? rest.join('\r\n\r\n') : (answer?.body.toString('latin1') ?? ''),
+    complete: (isHead ? answer !== undefined : answer?.complete === true) && first.closed,
     nextBody: next.answers[0]?.body.toString('latin1') ?? null,
   };
 }

@@ -3,7 +3,7 @@ import http2 from 'node:http2';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { documentFrom } from '../../../src/policy/document.js';
-import { type Bench, openBench } from '../bench.js';
+import { type Bench, DEFAULT_NAMES, openBench } from '../bench.js';
 import { raw } from '../upstream.js';
 import {
   type CorpusAdapter,
@@ -80,7 +80,7 @@ async function deliver(item: SecretCase, plan: SecretPlan): Promise<SeenSecret> 
     bench = await openBench({
       policy: plan.policy,
       env,
-      ...(item.upstream_tls && { names: ['wrong.test'] }),
+      names: item.upstream_tls ? ['wrong.test'] : [...DEFAULT_NAMES, item.destination],
       ...(item.dns && { resolve: name => item.dns?.[name] ?? [] }),
     });
   } catch (error) {
