@@ -15,7 +15,9 @@ add_hosts: { site.example.test: "127.0.0.1:${server.address().port}" }`,
 if (!policy.ok) throw new Error(JSON.stringify(policy.error));
 
 const gateway = await createGateway({ layers: [policy.value], ca: Ca.ephemeral() });
-gateway.events.subscribe(({ seq, type, network }) => console.log(seq, type, network?.host ?? ''));
+const told = (async () => {
+  for await (const { seq, type, network } of gateway.events()) console.log(seq, type, network?.host ?? '');
+})();
 const sandbox = await gateway.openSandbox('example');
 const command = await sandbox.run({
   argv: ['curl', '-sS', 'http://site.example.test/', 'http://evil.example.test/'],
@@ -31,4 +33,5 @@ const command = await sandbox.run({
 const { code } = await command.exit;
 console.log('exit code', code);
 await gateway.close();
+await told;
 server.close();

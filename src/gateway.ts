@@ -10,8 +10,8 @@ import type { Resolver } from './dns/resolver.js';
 import { createDnsRoom, type DnsRoom } from './dns/room.js';
 import { serveDnsTcp, serveDnsUdp } from './dns/serve.js';
 import { createSystemResolver } from './dns/system-resolver.js';
-import { createBus, type EventBus } from './events/bus.js';
-import type { Emit } from './events/event.js';
+import { createBus, type EventBus, type EventQuery } from './events/bus.js';
+import type { Emit, Event } from './events/event.js';
 import type { Sink } from './events/feeder.js';
 import type { EventStore } from './events/store.js';
 import { type Door, doorOf, type Sandbox, sandboxOf } from './gateway/door.js';
@@ -103,7 +103,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
 /** Made by `createGateway`. */
 export class Gateway implements AsyncDisposable {
-  readonly events: EventBus;
+  readonly bus: EventBus;
   readonly #options: GatewayOptions;
   readonly #clock: Clock;
   readonly #store: SecretStore;
@@ -137,9 +137,9 @@ export class Gateway implements AsyncDisposable {
     this.#censor = this.#store.forSandbox(CENSOR, secrets.set);
     secrets.onChange = change => {
       this.#replaceSecrets(change.set);
-      this.events.emit(changeFact(change));
+      this.bus.emit(changeFact(change));
     };
-    this.events = createBus({
+    this.bus = createBus({
       gatewayId,
       clock: this.#clock,
       redact: text => redactAll(this.#censor, text),
@@ -156,12 +156,17 @@ export class Gateway implements AsyncDisposable {
       ...(options.dialler && { dialler: options.dialler }),
       ...(options.times && { times: options.times }),
     });
-    this.events.emit({ type: 'gateway.started', sandbox: null, gateway: { message: 'started', detail: [] } });
+    this.bus.emit({ type: 'gateway.started', sandbox: null, gateway: { message: 'started', detail: [] } });
     this.#announce();
   }
 
   get policy(): Policy {
     return this.#policy;
+  }
+
+  /** What happened and happens, one by one (`EventBus.read`). However slow the reader is, the gateway never waits. */
+  events(query?: EventQuery): AsyncIterable<Event> {
+    return this.bus.read(query);
   }
 
   /** Lets the traffic of one sandbox in, by whatever door. */
@@ -173,7 +178,7 @@ export class Gateway implements AsyncDisposable {
     this.#open.set(id, tenant);
     const gate = (): Gate => tenant.gate(this.#policy, this.#secrets.unavailable);
     const redact = (text: string): string => redactAll(this.#censor, text);
-    const told = tenant.annotate({ emit: this.events.emit, redact });
+    const told = tenant.annotate({ emit: this.bus.emit, redact });
     const emit: Emit = body => {
       told(body);
       const reason = stopReason(this.#policy, body);
@@ -191,7 +196,7 @@ export class Gateway implements AsyncDisposable {
         return tenant.script?.hooks ?? null;
       },
       limits,
-      recordBlocked: () => this.events.blocked,
+      recordBlocked: () => this.bus.blocked,
       nextRequestId: () => `r-${++this.#requests}`,
       closing: tenant.closing.signal,
     };
@@ -250,7 +255,7 @@ export class Gateway implements AsyncDisposable {
       const tenant = this.#open.get(id);
       tenant?.settle(
         vestibule,
-        refusalsOf(admitted, this.events.emit, () => this.#policy.generation),
+        refusalsOf(admitted, this.bus.emit, () => this.#policy.generation),
       );
       return doorOf({
         id,
@@ -285,11 +290,11 @@ export class Gateway implements AsyncDisposable {
     // Stopped while it was being started: whoever ends the commands has not seen this one.
     if (tenant === undefined || tenant.stopped !== null) running.kill('SIGKILL');
     const exec = { command: spec.argv, exit_code: null, duration_ms: 0 };
-    this.events.emit({ type: 'exec.started', sandbox, exec });
+    this.bus.emit({ type: 'exec.started', sandbox, exec });
     const exit = running.exit.then(ended => {
       tenant?.commands.delete(running);
       const duration_ms = Math.round(this.#clock.monotonic() - started);
-      this.events.emit({ type: 'exec.done', sandbox, exec: { ...exec, exit_code: ended.code, duration_ms } });
+      this.bus.emit({ type: 'exec.done', sandbox, exec: { ...exec, exit_code: ended.code, duration_ms } });
       return ended;
     });
     return { ...running, exit };
@@ -317,13 +322,13 @@ export class Gateway implements AsyncDisposable {
       this.#replaceSecrets(this.#secrets.use(values));
       for (const [id, tenant] of this.#open) {
         tenant.limits.change(policy.limits);
-        tenant.script = this.#scripts.forSandbox(id, tenant.script, this.events.emit, this.#clock);
+        tenant.script = this.#scripts.forSandbox(id, tenant.script, this.bus.emit, this.#clock);
         await tenant.vestibule?.reloadPorts(portsOf(policy));
       }
       this.#announce();
     } catch (error) {
       const detail = error instanceof GatewayError ? [error.message] : [];
-      this.events.emit({
+      this.bus.emit({
         type: 'policy.refused',
         sandbox: null,
         gateway: { message: 'the old policy stays', detail },
@@ -343,7 +348,7 @@ export class Gateway implements AsyncDisposable {
   #announce(): void {
     const { generation, warnings } = this.#policy;
     const message = `policy ${generation} is in force`;
-    this.events.emit({ type: 'policy.loaded', sandbox: null, gateway: { message, detail: warnings } });
+    this.bus.emit({ type: 'policy.loaded', sandbox: null, gateway: { message, detail: warnings } });
   }
 
   #release(id: SandboxId): void {
@@ -383,8 +388,8 @@ export class Gateway implements AsyncDisposable {
     this.#secrets.close();
     await Promise.all(this.#leaving);
     await this.#scripts.close();
-    this.events.emit({ type: 'gateway.closed', sandbox: null, gateway: { message: 'closed', detail: [] } });
-    await this.events.close(AbortSignal.timeout(EVENTS_CLOSE_MS));
+    this.bus.emit({ type: 'gateway.closed', sandbox: null, gateway: { message: 'closed', detail: [] } });
+    await this.bus.close(AbortSignal.timeout(EVENTS_CLOSE_MS));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

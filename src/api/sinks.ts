@@ -44,7 +44,7 @@ async function documentOf(from: string | object) {
   return parsed.value;
 }
 
-/** A filter for `gateway.events.events({ filter })`. Throws `CONFIG_INVALID` with the column. */
+/** A filter for `gateway.events({ filter })`. Throws `CONFIG_INVALID` with the column. */
 export async function eventFilter(expression: string): Promise<EventFilter> {
   const { compileFilter } = await import('../events/filter.js');
   const compiled = compileFilter(expression);

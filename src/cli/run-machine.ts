@@ -231,10 +231,10 @@ async function runCommand(
   const exec = { command: whole, exit_code: null, duration_ms: 0 };
   const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
   const exit = terminal ? onTerminal(machine, program, options) : onPipes(machine, program, options);
-  gateway.events.emit({ type: 'exec.started', sandbox: id, exec });
+  gateway.bus.emit({ type: 'exec.started', sandbox: id, exec });
   const ended = await exit;
   const done = { ...exec, exit_code: ended.exitCode, duration_ms: ended.durationMs };
-  gateway.events.emit({ type: 'exec.done', sandbox: id, exec: done });
+  gateway.bus.emit({ type: 'exec.done', sandbox: id, exec: done });
   return ended;
 }
 

@@ -71,16 +71,16 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       ...(opened.metrics && { meter: opened.metrics }),
       ...(spool && { spool }),
     });
-    const { events } = gateway;
+    const { bus } = gateway;
     opened.metrics?.watch({
       get sinks() {
-        return events.sinks;
+        return bus.sinks;
       },
       get minted() {
         return ca.minted;
       },
     });
-    gateway.events.subscribe(event => {
+    bus.subscribe(event => {
       const line = narrator.line(event);
       if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
     });

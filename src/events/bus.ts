@@ -44,7 +44,7 @@ export interface EventBus {
    * the reader is, the bus never waits: with a store it reads from there, without one it has a bounded queue, and a
    * `gateway.dropped` event counts what it lost. Throws `CURSOR_UNKNOWN` where what would come next is not kept.
    */
-  events(query?: EventQuery): AsyncIterable<Event>;
+  read(query?: EventQuery): AsyncIterable<Event>;
   /** A sink that said `block` is full or failing: nothing more can be put on record there. */
   readonly blocked: boolean;
   readonly counts: EventCounts;
@@ -142,7 +142,7 @@ class Bus implements EventBus {
     };
   }
 
-  events({ from, filter, signal }: EventQuery = {}): AsyncIterable<Event> {
+  read({ from, filter, signal }: EventQuery = {}): AsyncIterable<Event> {
     const batches = this.#batches(from, signal);
     return chosen(batches, filter);
   }

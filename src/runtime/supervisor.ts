@@ -85,7 +85,7 @@ export class Supervisor {
       this.#held = await this.#open(parts);
       await this.#note({ state: 'running', startedAt: Date.now() });
       const { gateway } = this.#held;
-      gateway.events.emit({
+      gateway.bus.emit({
         type: 'vm.started',
         sandbox: id,
         gateway: { message: `by ${backend}`, detail: [] },
@@ -123,13 +123,13 @@ export class Supervisor {
       ...(ledger && { placeholderKey: ledger.key, onPlaceholders: owners => ledger.record(owners) }),
     });
     parts.gateway = gateway;
-    gateway.events.subscribe(event => this.#ring.add(event));
+    gateway.bus.subscribe(event => this.#ring.add(event));
     const door = config.network.enabled ? await gateway.openDoor(id, backendOf(backend).link) : null;
     parts.door = door;
     const hide = [homeDir, caDir, this.#launch.ledgerDir, ...secretFiles(gateway.policy)];
     const machine = await backendOf(backend).create({
       ...vmConfigOf(this.#record, { paths, homeDir, hide, door }),
-      onForward: tellForwards(id, gateway.events.emit),
+      onForward: tellForwards(id, gateway.bus.emit),
     });
     parts.machine = machine;
     await machine.start();
@@ -138,7 +138,7 @@ export class Supervisor {
     for (const root of watchRoots(config, machine.rootfsPath)) await files.add(root);
     const told = toldMachine(machine, {
       sandbox: id,
-      emit: gateway.events.emit,
+      emit: gateway.bus.emit,
       clock: systemClock,
       environment: own => door?.environment(own) ?? own,
     });
@@ -170,7 +170,7 @@ export class Supervisor {
     await machine.stop({ graceMs: this.#graceMs });
     const asked = this.#stopping !== null || exit?.reason === 'stopped';
     const message = door?.stopped ?? (asked ? '' : (exit?.message ?? 'the gateway closed its door'));
-    gateway.events.emit({ type: 'vm.ended', sandbox: this.#record.id, gateway: { message, detail: [] } });
+    gateway.bus.emit({ type: 'vm.ended', sandbox: this.#record.id, gateway: { message, detail: [] } });
     this.#ring.close();
     await closeAll(held);
     await this.#note({
@@ -197,11 +197,11 @@ export class Supervisor {
 
 const OP_TYPES = { create: 'file.created', write: 'file.changed', remove: 'file.removed' } as const;
 
-function fileWatch(sandbox: string, { events }: Gateway): FileWatch {
+function fileWatch(sandbox: string, { bus }: Gateway): FileWatch {
   const message = 'there are more files than are watched; events of the others are left out';
   return new FileWatch(
-    file => events.emit({ type: OP_TYPES[file.op], sandbox, file }),
-    () => events.emit({ type: 'gateway.dropped', sandbox, gateway: { message, detail: [] } }),
+    file => bus.emit({ type: OP_TYPES[file.op], sandbox, file }),
+    () => bus.emit({ type: 'gateway.dropped', sandbox, gateway: { message, detail: [] } }),
   );
 }
 

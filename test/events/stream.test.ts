@@ -21,7 +21,7 @@ function emit(bus: EventBus, count: number): void {
 
 async function seqs(bus: EventBus, query: EventQuery, most = Number.POSITIVE_INFINITY): Promise<number[]> {
   const seen: number[] = [];
-  for await (const { seq } of bus.events(query)) {
+  for await (const { seq } of bus.read(query)) {
     seen.push(seq);
     if (seen.length === most) break;
   }
@@ -65,8 +65,8 @@ test('a reader that never reads costs nobody anything, and what it lost is told'
   const events: Event[] = [];
   const sink: Sink = { name: 'all', whenFull: 'block', write: batch => void events.push(...batch) };
   const bus = createBus({ clock, sinks: [sink] });
-  const idle = bus.events()[Symbol.asyncIterator]();
-  const slow = bus.events()[Symbol.asyncIterator]();
+  const idle = bus.read()[Symbol.asyncIterator]();
+  const slow = bus.read()[Symbol.asyncIterator]();
   for (let round = 0; round < 40; round++) {
     emit(bus, 1_000);
     await delay(0);
@@ -85,7 +85,7 @@ test('a reader that never reads costs nobody anything, and what it lost is told'
 test('without a spool an earlier event cannot be gone back to, and that is said', () => {
   const bus = createBus({ clock });
   emit(bus, 3);
-  expect(() => bus.events({ from: 'local-1' })).toThrow(/without a spool/);
+  expect(() => bus.read({ from: 'local-1' })).toThrow(/without a spool/);
 });
 
 test('with a spool a reader goes on after the event that it names, through what is still to come', async () => {
@@ -108,7 +108,7 @@ test('with a spool a reader of another run goes on where it was', async () => {
   const bus = createBus({ clock, gatewayId: 'bb', store: await place.open() });
   emit(bus, 3);
   const reading: string[] = [];
-  for await (const { id } of bus.events({ from: 'aa-18' })) {
+  for await (const { id } of bus.read({ from: 'aa-18' })) {
     reading.push(id);
     if (id === 'bb-3') break;
   }
@@ -118,7 +118,7 @@ test('with a spool a reader of another run goes on where it was', async () => {
 
 test('with a spool a reader that is slow loses nothing, and nobody waits for it', async () => {
   const bus = createBus({ clock, gatewayId: 'aa', store: await place.open({ segmentBytes: 200_000 }) });
-  const slow = bus.events({ from: 'start' })[Symbol.asyncIterator]();
+  const slow = bus.read({ from: 'start' })[Symbol.asyncIterator]();
   for (let round = 0; round < 20; round++) {
     emit(bus, 500);
     await delay(0);

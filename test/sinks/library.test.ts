@@ -45,11 +45,11 @@ test('a program gives the sinks of an object to a gateway, and a filter to its s
     ...(metrics && { meter: metrics }),
     env: {},
   });
-  metrics?.watch({ sinks: gateway.events.sinks, minted: 0 });
+  metrics?.watch({ sinks: gateway.bus.sinks, minted: 0 });
   const filter = await eventFilter('event.type == "gateway.closed"');
   const reading = (async () => {
     const types: string[] = [];
-    for await (const { type } of gateway.events.events({ filter })) types.push(type);
+    for await (const { type } of gateway.events({ filter })) types.push(type);
     return types;
   })();
   expect(await scrape(socket)).toContain('sallyport_events_total{type="policy.loaded"} 1');

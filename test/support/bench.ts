@@ -150,7 +150,7 @@ class LoopbackBench implements Bench {
     this.dialled = dialled;
     this.#ca = ca;
     this.#admitted.set(SANDBOX, gateway.admit(SANDBOX));
-    gateway.events.subscribe(event => void this.events.push(event));
+    gateway.bus.subscribe(event => void this.events.push(event));
   }
 
   get caPem(): string {
