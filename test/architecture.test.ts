@@ -15,7 +15,7 @@ const SHELLS = new RegExp(
     'secrets/sources/(command|feed|file|file-watch|https)',
     'script/(files|task-time|thread|worker)',
     'dns/(client|serve|system-resolver)',
-    'net/vestibule/(arrivals|gate|index|syscalls|tap|tools|warden)',
+    'net/vestibule/(advertise|arrivals|gate|index|syscalls|tap|tools|warden)',
     'vm/lingering',
     'vm/process/(command|enclosure|host|joiner|machine|root|signals|status|terminal)',
     'vm/qemu/(accel|boot|closure|default-image|guest-exec|guest-files|initramfs|kernel|machine|vmlinux|vmm)',

@@ -6,6 +6,7 @@ import { Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../../core/errors.js';
+import { DHCP6_SERVER_PORT } from './dhcp6.js';
 import { namespaceMending, tunMending } from './mending.js';
 import { plainPorts } from './plain.js';
 import type { PortRange } from './ports.js';
@@ -37,6 +38,10 @@ export interface GateTap {
   /** An open TAP, non-blocking; each frame follows a `struct virtio_net_hdr` of ten bytes. Ours to close. */
   readonly fd: number;
   readonly dhcpSocket: DatagramSocket;
+  /** Null without IPv6. */
+  readonly dhcp6Socket: DatagramSocket | null;
+  /** Where router solicitations come in, a raw socket. Ours to close; null without IPv6. */
+  readonly routerFd: number | null;
 }
 
 export interface GateOptions {
@@ -121,6 +126,7 @@ function tapEnv(lease: TapLease, ports: readonly PortRange[]): Readonly<Record<s
   return {
     TAP: 'gate0',
     DHCP_PORT: String(DHCP_SERVER_PORT),
+    DHCP6_PORT: String(DHCP6_SERVER_PORT),
     GATE_RULES: tapRules(lease, ports),
     CELL_SCRIPT: TAP_CELL_SCRIPT,
     MTU: String(lease.mtu),
@@ -194,27 +200,36 @@ function receiveSockets(child: ChildProcess): Promise<Sockets> {
     const servers = new Map<number, Server>();
     const dnsSockets: DatagramSocket[] = [];
     let dhcpSocket: DatagramSocket | null = null;
-    let taken: Promise<number> | null = null;
+    let dhcp6Socket: DatagramSocket | null = null;
+    let taken: Promise<Descriptors> | null = null;
     child.on('message', (name, handle) => {
       if (handle instanceof Server) servers.set(Number(name), handle);
       else if (name === 'dhcp') dhcpSocket = handle as unknown as DatagramSocket;
+      else if (name === 'dhcp6') dhcp6Socket = handle as unknown as DatagramSocket;
       else if (handle !== undefined) dnsSockets.push(handle as unknown as DatagramSocket);
       else taken = takeTap(child, name);
     });
     child.once('disconnect', () => {
       const tapOf = async (): Promise<GateTap | null> =>
-        taken === null || dhcpSocket === null ? null : { fd: await taken, dhcpSocket };
+        taken === null || dhcpSocket === null ? null : { ...(await taken), dhcpSocket, dhcp6Socket };
       tapOf().then(tap => resolve({ servers, dnsSockets, tap }), reject);
     });
   });
 }
 
-/** The warden says where it holds the TAP; it is ours once we have a descriptor of our own. */
-async function takeTap(child: ChildProcess, message: unknown): Promise<number> {
-  const { pid, fd } = message as { readonly pid: number; readonly fd: number };
+type Descriptors = Pick<GateTap, 'fd' | 'routerFd'>;
+
+/** The warden says where it holds them; they are ours once we have descriptors of our own. */
+async function takeTap(child: ChildProcess, message: unknown): Promise<Descriptors> {
+  const { pid, fd, router } = message as {
+    readonly pid: number;
+    readonly fd: number;
+    readonly router: number | null;
+  };
   const own = await takeDescriptor(pid, fd);
+  const routerFd = router === null ? null : await takeDescriptor(pid, router);
   child.send('taken');
-  return own;
+  return { fd: own, routerFd };
 }
 
 /** Rejects when the door's first process ends: before the door is open that is a failure. */

@@ -3,15 +3,16 @@ import { execFile } from 'node:child_process';
 import type { Socket as DatagramSocket } from 'node:dgram';
 import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
+import { advertiseRouter } from './advertise.js';
 import { createArrivals } from './arrivals.js';
-import { type Gate, type GateOptions, openGate } from './gate.js';
+import { type Gate, type GateOptions, type GateTap, openGate } from './gate.js';
 import { createListeners, type Listeners } from './listeners.js';
 import { loadOriginalTarget } from './original.js';
 import { ownTarget } from './plain.js';
 import type { PortRange } from './ports.js';
 import { parseRefusals, parseTapRefusals, type Refusal } from './refusals.js';
 import { portUpdate } from './ruleset.js';
-import { closeTap, serveDhcp, type Tap } from './tap.js';
+import { closeTap, serveDhcp, serveDhcp6, type Tap } from './tap.js';
 import { admissionRules, type TapLease } from './tap-rules.js';
 import { findTools, nftMending, SYSTEM_PATH } from './tools.js';
 import type { Cell, Vestibule, VestibuleOptions } from './vestibule.js';
@@ -48,16 +49,14 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
   }
   const targetOf = loaded.value;
   for (const socket of gate.dnsSockets) options.onDnsUdp(socket);
-  if (gate.tap !== null && lease !== null) serveDhcp(gate.tap.dhcpSocket, lease);
+  const served = gate.tap === null || lease === null ? null : await serveLink(gate.tap, lease);
   const arrivals = createArrivals(targetOf, options);
   const listeners = createListeners(gate, arrivals);
   const cell: Cell = { pid: gate.cellPid, userNamespace, ipv6: gate.ipv6, tools };
   const closed = gate.ended.then(() => {
     arrivals.close();
     for (const socket of gate.dnsSockets) closeDatagrams(socket);
-    if (gate.tap === null) return;
-    closeDatagrams(gate.tap.dhcpSocket);
-    closeTap(gate.tap);
+    served?.close();
   });
   const close = async (): Promise<void> => {
     arrivals.close();
@@ -75,6 +74,21 @@ export async function openVestibule(options: VestibuleOptions): Promise<Vestibul
     closed,
     close,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+/** What a guest finds by itself: its addresses and its router. `close` closes the TAP too. */
+async function serveLink(tap: GateTap, lease: TapLease): Promise<{ close(): void }> {
+  const { dhcpSocket, dhcp6Socket, routerFd } = tap;
+  serveDhcp(dhcpSocket, lease);
+  if (dhcp6Socket !== null) serveDhcp6(dhcp6Socket, lease);
+  const router = routerFd === null ? null : await advertiseRouter(routerFd, lease);
+  return {
+    close() {
+      router?.close();
+      for (const socket of [dhcpSocket, dhcp6Socket]) if (socket !== null) closeDatagrams(socket);
+      closeTap(tap);
+    },
   };
 }
 

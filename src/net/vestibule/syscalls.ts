@@ -7,6 +7,17 @@ export interface Syscalls {
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
   /** ioctl(2), of those that take a pointer. */
   ioctl(fd: number, request: number, argument: Uint16Array | Uint32Array): number;
+  /** recv(2). The length, or -1 for an error. */
+  recv(fd: number, into: Uint8Array, length: number, flags: number): number;
+  /** sendto(2). */
+  sendto(
+    fd: number,
+    bytes: Uint8Array,
+    length: number,
+    flags: number,
+    to: Uint8Array,
+    toLength: number,
+  ): number;
   /** flock(2). The lock ends with the process, whatever ends that. */
   flock(fd: number, operation: number): number;
   /** syscall(2) with up to three numbers. */
@@ -27,6 +38,10 @@ async function load(): Promise<Syscalls> {
   return {
     getsockopt: libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)'),
     ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
+    recv: libc.func('long recv(int fd, void *into, size_t length, int flags)'),
+    sendto: libc.func(
+      'long sendto(int fd, const void *bytes, size_t length, int flags, const void *to, uint toLength)',
+    ),
     flock: libc.func('int flock(int fd, int operation)'),
     syscall: libc.func('long syscall(long number, long a, long b, long c)'),
   };

@@ -5,6 +5,7 @@
  * from the one MAC and the one address of each family that were leased, whole, without options, to the gate or to
  * all. What is refused is counted, and answered where a kernel would answer.
  */
+import { DHCP6_CLIENT_PORT, DHCP6_GROUP, DHCP6_SERVER_PORT } from './dhcp6.js';
 import { emitPorts, type PortRange } from './ports.js';
 import { CELL_IPV4, CELL_IPV6, CLOSED_PORT, DNS_PORT, GATE_IPV4, GATE_IPV6, TCP_PORT } from './ruleset.js';
 
@@ -47,6 +48,8 @@ export function linkLocalOf(mac: string): string {
 
 export const DHCP_SERVER_PORT = 67;
 const DHCP_CLIENT_PORT = 68;
+/** A question of DHCPv6: from a link's address to all servers of the link. */
+const DHCP6_QUESTION = `ip6 daddr ${DHCP6_GROUP} udp dport ${DHCP6_SERVER_PORT}`;
 
 const PORTED = '{ tcp, udp, sctp, dccp, udplite }';
 const PROHIBITED = 'reject with icmpx type admin-prohibited';
@@ -115,6 +118,7 @@ function frameRules({ gateMac, guestMac, gateIpv4, guestIpv4, guestIpv6 }: TapLe
     ip6 hoplimit 0 counter name strange drop
     ip6 nexthdr { tcp, udp, icmpv6, sctp, dccp, udplite } ip6 saddr ${guestIpv6} accept
     ip6 nexthdr icmpv6 ip6 saddr { ::, ${guestLocal} } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } ip6 hoplimit 255 accept
+    ip6 saddr ${guestLocal} udp sport ${DHCP6_CLIENT_PORT} ${DHCP6_QUESTION} accept
     ip6 nexthdr hopopt ip6 saddr { ::, ${guestLocal} } drop
     ip6 saddr { ::, ${guestLocal}, ${guestIpv6} } counter name strange drop
     goto forgery
@@ -135,23 +139,15 @@ const EVIDENCE = `  set ported4 { type inet_proto . ipv4_addr . inet_service; si
   set bare6 { type inet_proto . ipv6_addr; size 250; flags dynamic; counter; }
 `;
 
-/** Packets that are the guest's own: as in the gate of a process, with what was tried kept here. */
-function packetRules({ gateIpv4, gateIpv6, guestIpv4 }: TapLease, ports: readonly PortRange[]): string {
-  const own = `{ ${gateIpv4}, 255.255.255.255 }`;
-  return `table inet gate {
-  set ports { type inet_service; flags interval; elements = { ${emitPorts(ports)} }; }
-${EVIDENCE}  chain entered {
-    type filter hook prerouting priority raw; policy drop;
-    iifname "lo" accept
-    iifname "gate0" accept
-  }
-  chain tried {
+/** What is let through unseen; the rest is kept. */
+const triedChain = (own: string): string => `  chain tried {
     type filter hook prerouting priority mangle; policy accept;
     iifname != "gate0" accept
     ct state { established, related } accept
     ct state invalid drop
     ip daddr ${own} udp dport ${DHCP_SERVER_PORT} accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept
+    ${DHCP6_QUESTION} accept
     fib daddr type { broadcast, multicast } drop
     tcp dport @ports accept
     udp dport 53 accept
@@ -161,9 +157,25 @@ ${EVIDENCE}  chain entered {
     meta nfproto ipv4 meta l4proto != ${PORTED} update @bare4 { meta l4proto . ip daddr }
     meta nfproto ipv6 meta l4proto != ${PORTED} update @bare6 { meta l4proto . ip6 daddr }
   }
-  chain turned {
+`;
+
+/** Packets that are the guest's own: as in the gate of a process, with what was tried kept here. */
+function packetRules(
+  { gateIpv4, gateIpv6, guestIpv4, guestMac }: TapLease,
+  ports: readonly PortRange[],
+): string {
+  const own = `{ ${gateIpv4}, 255.255.255.255 }`;
+  return `table inet gate {
+  set ports { type inet_service; flags interval; elements = { ${emitPorts(ports)} }; }
+${EVIDENCE}  chain entered {
+    type filter hook prerouting priority raw; policy drop;
+    iifname "lo" accept
+    iifname "gate0" accept
+  }
+${triedChain(own)}  chain turned {
     type nat hook prerouting priority dstnat; policy accept;
     ip daddr ${own} udp dport ${DHCP_SERVER_PORT} accept
+    ${DHCP6_QUESTION} accept
     tcp dport @ports redirect to :${TCP_PORT}
     udp dport 53 redirect to :${DNS_PORT}
     meta l4proto { tcp, udp } redirect to :${CLOSED_PORT}
@@ -174,7 +186,9 @@ ${EVIDENCE}  chain entered {
     iifname "lo" accept
     ct state invalid drop
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 daddr { ff02::/16, fe80::/10, ${gateIpv6} } accept
+    icmpv6 type nd-router-solicit ip6 daddr ff02::2 accept
     ip daddr ${own} udp dport ${DHCP_SERVER_PORT} accept
+    ${DHCP6_QUESTION} accept
     ct status dnat tcp dport ${TCP_PORT} accept
     ct status dnat udp dport ${DNS_PORT} accept
     meta l4proto tcp reject with tcp reset
@@ -190,6 +204,7 @@ ${EVIDENCE}  chain entered {
     oifname "lo" accept
     ct state { established, related } accept
     udp sport ${DHCP_SERVER_PORT} udp dport ${DHCP_CLIENT_PORT} ip daddr { ${guestIpv4}, 255.255.255.255 } accept
+    udp sport ${DHCP6_SERVER_PORT} udp dport ${DHCP6_CLIENT_PORT} ip6 daddr ${linkLocalOf(guestMac)} accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept
   }
 }

@@ -2,8 +2,9 @@
 import type { Socket as DatagramSocket } from 'node:dgram';
 import { closeSync } from 'node:fs';
 import { answerDhcp } from './dhcp.js';
+import { answerDhcp6, DHCP6_CLIENT_PORT } from './dhcp6.js';
 import type { GateTap } from './gate.js';
-import type { GuestPorts, TapLease } from './tap-rules.js';
+import { type GuestPorts, linkLocalOf, type TapLease } from './tap-rules.js';
 
 /** Where a machine monitor plugs in. */
 export interface Tap {
@@ -31,6 +32,16 @@ export function serveDhcp(socket: DatagramSocket, lease: TapLease): void {
     const answer = answerDhcp(datagram, lease);
     if (answer === null) return;
     socket.send(answer.bytes, DHCP_CLIENT_PORT, answer.broadcast ? BROADCAST : lease.guestIpv4);
+  });
+}
+
+/** The same of DHCPv6. The socket is bound to the link, so the address needs no scope. */
+export function serveDhcp6(socket: DatagramSocket, lease: TapLease): void {
+  socket.on('error', () => {}); // As above.
+  const guest = linkLocalOf(lease.guestMac);
+  socket.on('message', datagram => {
+    const answer = answerDhcp6(datagram, lease);
+    if (answer !== null) socket.send(answer, DHCP6_CLIENT_PORT, guest);
   });
 }
 

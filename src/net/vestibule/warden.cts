@@ -12,7 +12,7 @@ interface Asked {
   /** Where DNS is answered, for each family; undefined: anywhere. */
   readonly dnsAddresses: { readonly udp4: string | undefined; readonly udp6: string | undefined };
   /** The interface of a machine, and where it asks for its address; null for a process. */
-  readonly tap: { readonly name: string; readonly dhcpPort: number } | null;
+  readonly tap: { readonly name: string; readonly dhcpPort: number; readonly dhcp6Port: number } | null;
 }
 
 function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses, tap }: Asked): void {
@@ -21,7 +21,7 @@ function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses, tap }: Asked): voi
   const both = ipv6 ? (['udp4', 'udp6'] as const) : (['udp4'] as const);
   const families = dnsPort === null ? [] : both;
   /** The warden ends once the gateway has acknowledged every socket. */
-  let unsent = tcpPorts.length + families.length + (tap === null ? 0 : 2);
+  let unsent = tcpPorts.length + families.length + (tap === null ? 0 : ipv6 ? 3 : 2);
 
   const handed = (): void => {
     unsent -= 1;
@@ -52,10 +52,26 @@ function openSockets({ tcpPorts, dnsPort, ipv6, dnsAddresses, tap }: Asked): voi
     dhcp.setBroadcast(true);
     hand('dhcp', dhcp);
   });
-  // A TAP cannot be sent over the channel: the gateway takes it out of this process, and says so.
+  if (ipv6) openDhcp6();
+  // Neither can be sent over the channel: the gateway takes them out of this process, and says so.
   process.once('message', handed);
-  process.send?.({ pid: process.pid, fd: openTap(tap.name) });
+  const fd = openTap(tap.name);
+  process.send?.({ pid: process.pid, fd, router: ipv6 ? openRouter(tap.name) : null });
+
+  /** Bound to the group, it is bound to the interface too: what is sent by it needs no other name of the link. */
+  function openDhcp6(): void {
+    const { name = '', dhcp6Port = 0 } = tap ?? {};
+    const address = `${DHCP6_GROUP}%${name}`;
+    // A machine whose kernel has the family but not on this link does without.
+    const dhcp6 = dgram.createSocket({ type: 'udp6', ipv6Only: true }).once('error', handed);
+    dhcp6.bind({ port: dhcp6Port, address, exclusive: true }, () => {
+      dhcp6.addMembership(DHCP6_GROUP, `::%${name}`);
+      hand('dhcp6', dhcp6);
+    });
+  }
 }
+
+const DHCP6_GROUP = 'ff02::1:2';
 
 const TUNSETIFF = 0x400454ca;
 const IFF_TAP = 0x0002;
@@ -80,16 +96,50 @@ function openTap(name: string): number {
   return fd;
 }
 
+const [AF_INET6, SOCK_RAW, SOL_SOCKET, SO_BINDTODEVICE] = [10, 3, 1, 25];
+const [IPPROTO_IPV6, IPPROTO_ICMPV6, ICMP6_FILTER] = [41, 58, 1];
+const [IPV6_MULTICAST_HOPS, IPV6_JOIN_GROUP] = [18, 20];
+const SOLICITATION = 133;
+/** ff02::2 */
+const ALL_ROUTERS = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+
+/** Receives router solicitations on the interface `name`, and nothing else; null where there is no IPv6. */
+function openRouter(name: string): number | null {
+  const koffi = require('koffi') as typeof import('koffi');
+  const libc = koffi.load(null);
+  const setsockopt = libc.func(
+    'int setsockopt(int fd, int level, int option, const void *value, uint length)',
+  );
+  const fd: number = libc.func('int socket(int family, int type, int protocol)')(
+    AF_INET6,
+    SOCK_RAW,
+    IPPROTO_ICMPV6,
+  );
+  if (fd < 0) return null;
+  const blocked = new Uint32Array(8).fill(0xffff_ffff);
+  blocked[SOLICITATION >> 5] = ~(1 << (SOLICITATION & 31)) >>> 0;
+  const index: number = libc.func('uint if_nametoindex(const char *name)')(name);
+  const group = Buffer.from([...ALL_ROUTERS, ...new Uint8Array(Uint32Array.of(index).buffer)]);
+  const device = Buffer.from(name);
+  const hops = Int32Array.of(255);
+  const isSet =
+    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length) === 0 &&
+    setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, blocked, blocked.byteLength) === 0 &&
+    setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops, hops.byteLength) === 0 &&
+    setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, group, group.length) === 0;
+  return isSet ? fd : null;
+}
+
 function fail(error: Error): never {
   process.stderr.write(`warden: ${error.message}\n`);
   process.exit(1);
 }
 
-const { TCP_PORTS = '', DNS_PORT, DNS_IPV4, DNS_IPV6, IPV6, TAP = '', DHCP_PORT } = process.env;
+const { TCP_PORTS = '', DNS_PORT, DNS_IPV4, DNS_IPV6, IPV6, TAP = '', DHCP_PORT, DHCP6_PORT } = process.env;
 openSockets({
   tcpPorts: TCP_PORTS.split(' '),
   dnsPort: DNS_PORT === undefined ? null : Number(DNS_PORT),
   ipv6: IPV6 === 'yes',
   dnsAddresses: { udp4: DNS_IPV4, udp6: DNS_IPV6 },
-  tap: TAP === '' ? null : { name: TAP, dhcpPort: Number(DHCP_PORT) },
+  tap: TAP === '' ? null : { name: TAP, dhcpPort: Number(DHCP_PORT), dhcp6Port: Number(DHCP6_PORT) },
 });

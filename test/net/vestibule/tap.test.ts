@@ -86,6 +86,56 @@ test('DHCP offers the lease, and refuses every other address', async () => {
   expect(await kinds(ask(3, [50, 4, 10, 0, 0, 9]))).toEqual(['dhcp-nak']);
 });
 
+const local = (): { sourceMac: string; targetMac: string; source: string; target: string } => ({
+  ...endsTo(bench.lease, 'ff02::1:2'),
+  targetMac: '33:33:00:01:00:02',
+  source: linkLocalOf(bench.lease.guestMac),
+});
+const association = Buffer.concat([Buffer.of(0, 3, 0, 12), Buffer.alloc(12, 1)]);
+const clientName = Buffer.of(0, 1, 0, 4, 0, 4, 9, 9);
+const solicit = (sourcePort = 546, kind = 1): Buffer =>
+  udp(local(), sourcePort, 547, Buffer.concat([Buffer.of(kind, 1, 2, 3), clientName, association]));
+
+test('a guest that asks for its router is told of the gate, and that addresses come by DHCPv6', async () => {
+  const ends = { ...local(), target: 'ff02::2', targetMac: '33:33:00:00:00:02' };
+  const seen = await bench.link.exchange([icmp(ends, 133, 0, Buffer.alloc(4))], 1_500);
+  const told = seen.find(({ kind }) => kind === 'router-advert');
+  const message = told?.frame.subarray(14 + 40) ?? Buffer.alloc(16);
+  expect(told?.frame[14 + 7]).toBe(255);
+  expect((message[5] ?? 0) & 0xc0).toBe(0xc0);
+  expect(message.readUInt16BE(6)).toBeGreaterThan(0);
+  expect(Buffer.from(told?.frame.subarray(6, 12) ?? []).toString('hex')).toBe(
+    bench.lease.gateMac.replaceAll(':', ''),
+  );
+});
+
+test('DHCPv6 offers the lease over IPv6', async () => {
+  const seen = await bench.link.exchange([solicit()]);
+  const told = seen.find(({ kind }) => kind === 'dhcp6-advertise');
+  expect(told?.frame.includes(words(bench.lease.guestIpv6))).toBe(true);
+});
+
+test('what only a router or a server says reaches nothing when the guest says it', async () => {
+  const toAll = { ...local(), target: 'ff02::1', targetMac: '33:33:00:00:00:01' };
+  const rogue = [
+    icmp(toAll, 134, 0, Buffer.concat([Buffer.of(64, 0xc0, 7, 8), Buffer.alloc(8)])),
+    icmp({ ...toAll, source: bench.lease.guestIpv6 }, 134, 0, Buffer.alloc(12)),
+    icmp(toAll, 137, 0, Buffer.alloc(36)),
+    udp({ ...local(), target: linkLocalOf(bench.lease.gateMac) }, 547, 546, Buffer.of(7, 1, 2, 3)),
+    udp(toAll, 547, 546, Buffer.of(2, 1, 2, 3)),
+    udp({ ...local(), source: 'fe80::1' }, 546, 547, Buffer.of(1, 1, 2, 3)),
+    solicit(5000),
+    solicit(546, 7),
+    udp(
+      { ...endsTo(bench.lease, '255.255.255.255'), targetMac: 'ff:ff:ff:ff:ff:ff' },
+      67,
+      68,
+      dhcp(2, 2, bench.lease.guestMac),
+    ),
+  ];
+  expect(await kinds(...rogue)).toEqual([]);
+});
+
 test('what was refused is on record, by what was tried and by whose address was claimed', async () => {
   const refusals = await bench.door.refusals();
   const told = refusals.map(({ protocol, address, port }) => `${protocol} ${address} ${port}`);

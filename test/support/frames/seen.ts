@@ -12,6 +12,9 @@ export type SeenKind =
   | 'dhcp-nak'
   | 'dns'
   | 'neighbour-advert'
+  | 'router-advert'
+  | 'dhcp6-advertise'
+  | 'dhcp6-reply'
   /** What the gate's kernel says unasked: neighbour and listener messages of IPv6. */
   | 'chatter'
   | 'other';
@@ -56,6 +59,7 @@ function ofIpv6(next: number, payload: Buffer): SeenKind {
   if (next !== 58) return 'other';
   if (payload[0] === 1) return 'icmp-unreachable';
   if (payload[0] === 129) return 'echo-reply';
+  if (payload[0] === 134) return 'router-advert';
   if (payload[0] === 136) return 'neighbour-advert';
   return payload[0] === 133 || payload[0] === 135 || payload[0] === 143 ? 'chatter' : 'other';
 }
@@ -68,6 +72,8 @@ function ofTcp(segment: Buffer): SeenKind {
 
 function ofUdp(datagram: Buffer): SeenKind {
   if (datagram.readUInt16BE(0) === 53) return 'dns';
+  if (datagram.readUInt16BE(0) === 547)
+    return ({ 2: 'dhcp6-advertise', 7: 'dhcp6-reply' } as const)[datagram[8] ?? 0] ?? 'other';
   if (datagram.readUInt16BE(0) !== 67) return 'other';
   // Our own answers say first what they are: code 53, one byte.
   return ({ 2: 'dhcp-offer', 5: 'dhcp-ack', 6: 'dhcp-nak' } as const)[datagram[8 + 240 + 2] ?? 0] ?? 'other';
