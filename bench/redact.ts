@@ -95,7 +95,7 @@ function startGateway(root: string, ca: string, port: number) {
   const policy = join(root, 'bench/redact.yaml');
   const flags = ['--policy', policy, '--add-host', `${NAME}=127.0.0.1:${port}`, '--upstream-ca', ca];
   const argv = [join(root, 'dist/cli/main.js'), 'run', '--quiet', ...flags, '--', 'sh', '-c', LOOP];
-  return spawn(process.execPath, argv, {
+  return spawn(process.execPath, [...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []), ...argv], {
     env: {
       ...process.env,
       PLAIN: 'plain-value-0123456789abcdef',

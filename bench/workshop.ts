@@ -15,6 +15,9 @@ export interface Workshop {
   readonly peerCa: string;
   readonly peerKey: string;
   readonly peerBoth: string;
+  /** A leaf for every name of the bench, signed by the peers' authority. */
+  readonly floorCert: string;
+  readonly floorKey: string;
 }
 
 export function openWorkshop(dir: string, bigBytes: number): Workshop {
@@ -28,9 +31,11 @@ export function openWorkshop(dir: string, bigBytes: number): Workshop {
     peerCa: file('peer-ca.pem'),
     peerKey: file('peer-ca.key'),
     peerBoth: file('peer-ca-both.pem'),
+    floorCert: file('floor.pem'),
+    floorKey: file('floor.key'),
   };
   mkdirSync(shop.www, { recursive: true });
-  if (!existsSync(shop.peerBoth)) makeCertificates(shop);
+  if (!existsSync(shop.floorCert)) makeCertificates(shop);
   makeContents(shop, bigBytes);
   return shop;
 }
@@ -38,34 +43,24 @@ export function openWorkshop(dir: string, bigBytes: number): Workshop {
 const P256 = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 const NAMES = 'subjectAltName=DNS:bench.test,DNS:*.bench.test,IP:127.0.0.1';
 
-function makeCertificates({ dir, upstreamCa, cert, key, peerCa, peerKey, peerBoth }: Workshop): void {
+function makeCertificates(shop: Workshop): void {
+  const { dir, upstreamCa, cert, key, peerCa, peerKey, peerBoth, floorCert, floorKey } = shop;
   const openssl = (...args: readonly string[]): Buffer => execFileSync('openssl', args, { stdio: 'pipe' });
   const caKey = join(dir, 'upstream-ca.key');
   const authority = (name: string, keyFile: string, out: string): Buffer =>
     openssl('req', '-x509', ...P256, '-days', '30', '-subj', `/CN=${name}`, '-keyout', keyFile, '-out', out,
       '-addext', 'keyUsage=critical,keyCertSign,cRLSign'); // biome-ignore format: one command
+  const leaf = (ca: string, caKeyFile: string, keyFile: string, out: string): void => {
+    const request = `${out}.csr`;
+    openssl('req', ...P256, '-subj', '/CN=bench.test', '-addext', NAMES, '-keyout', keyFile, '-out', request);
+    openssl('x509', '-req', '-in', request, '-CA', ca, '-CAkey', caKeyFile, '-CAcreateserial', '-days', '30',
+      '-copy_extensions', 'copy', '-out', out); // biome-ignore format: one command
+  };
   authority('bench upstream CA', caKey, upstreamCa);
   authority('bench peer CA', peerKey, peerCa);
-  const request = join(dir, 'upstream.csr');
-  openssl('req', ...P256, '-subj', '/CN=bench.test', '-addext', NAMES, '-keyout', key, '-out', request);
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    request,
-    '-CA',
-    upstreamCa,
-    '-CAkey',
-    caKey,
-    '-CAcreateserial',
-    '-days',
-    '30',
-    '-copy_extensions',
-    'copy',
-    '-out',
-    cert,
-  );
+  leaf(upstreamCa, caKey, key, cert);
   writeFileSync(peerBoth, execFileSync('cat', [peerKey, peerCa]), { mode: 0o600 });
+  leaf(peerCa, peerKey, floorKey, floorCert);
 }
 
 function makeContents({ www }: Workshop, bigBytes: number): void {

@@ -43,9 +43,11 @@ async function startGateway(setting: Setting, name: string, all: boolean): Promi
     (process.env.BENCH_PROFILE ?? '') === name
       ? ['--cpu-prof', `--cpu-prof-dir=${join(home, 'profile')}`]
       : [];
+  const flags = process.env.BENCH_NODE_FLAGS?.split(' ') ?? [];
   const argv = [
     process.execPath,
     ...profile,
+    ...flags,
     join(root, 'dist/cli/main.js'),
     'run',
     '--policy',

@@ -1,9 +1,12 @@
-/** The peers that are libraries: mitmproxy by its options, the two of npm by a script, each told where the upstream is. */
+/**
+ * The peers that are libraries: mitmproxy by its options, the two of npm by a script, each told where the upstream is.
+ * And the floor, a relay that is no gateway.
+ */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { listening, start, stop } from '../child.js';
 import { familyOf, pinned } from '../machine.js';
-import type { Peer, Running, Setting } from './peer.js';
+import { FILES_PORT, type Peer, type Running, type Setting, SINK_PORT } from './peer.js';
 
 /** What `install.sh` puts there. */
 const INSTALLED = '.cache/bench';
@@ -20,6 +23,22 @@ interface Recipe {
 }
 
 const RECIPES: readonly Recipe[] = [
+  {
+    name: 'floor',
+    offset: 60,
+    proof: '',
+    argv: ({ root, shop, port: first }, _, port) => [
+      process.execPath,
+      join(root, 'bench/peers/floor.mjs'),
+      `${port}`,
+      shop.floorCert,
+      shop.floorKey,
+      shop.upstreamCa,
+      `${first + FILES_PORT}`,
+      `${first + SINK_PORT}`,
+    ],
+    ca: ({ shop }) => shop.peerCa,
+  },
   {
     name: 'mitmproxy',
     offset: 30,
@@ -82,7 +101,7 @@ const RECIPES: readonly Recipe[] = [
 export const scripted: readonly Peer[] = RECIPES.map(recipe => ({
   name: recipe.name,
   columns: [recipe.name],
-  slow: true,
+  slow: recipe.name !== 'floor',
   missing: root => (existsSync(join(root, INSTALLED, recipe.proof)) ? null : 'not installed'),
   start: setting => startScripted(recipe, setting),
 }));
