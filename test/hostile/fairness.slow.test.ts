@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { POOL_LIMITS } from '../../src/proxy/upstream/pool.js';
 import { type Origin, startOrigin } from '../differential/origins.js';
 import { makeTestCa } from '../support/tls.js';
-import { type Arena, type Attack, attack, percentile, run, startArena, Victim } from './stage.js';
+import { type Arena, ATTACKS, percentile, startArena, Victim } from './stage.js';
 
 const POLICY = {
   allow_domain: ['allowed.test', '*.allowed.test'],
@@ -34,64 +34,36 @@ const ROUNDS = 3;
 /** Beyond twice the victim's own p99: what a busy machine of two cores may add, in milliseconds. */
 const SLACK_MS = 250;
 
-/** Directs its requests to the hostile sandbox's plain port, as to a proxy. */
-const slow = (...mode: readonly string[]): readonly string[] => [
-  'slowhttptest',
-  ...mode,
-  ...['-c', '1000', '-r', '500', '-i', '1', '-l', '6', '-p', '3'],
-  ...['-d', `127.0.0.1:${arena.hostile.plain}`, '-u', 'http://allowed.test/'],
-];
 const SECONDS = WINDOW_MS / 1000 + 1;
 
-const ATTACKS: readonly (readonly [name: string, start: () => Attack])[] = [
-  ['slow heads', () => run(slow('-H'))],
-  ['slow bodies', () => run(slow('-B', '-s', '8192'))],
-  ['slow readers', () => run(slow('-X', '-w', '1', '-y', '2', '-n', '1', '-z', '1', '-k', '3'))],
-  ['rapid resets', () => attack('rapid-reset', arena.hostile.secure, SECONDS)],
-  ['half-open handshakes', () => attack('half-open', arena.hostile.secure, SECONDS)],
-  ['ten thousand names', () => attack('names', arena.hostile.secure, SECONDS)],
-  ['a flood of requests', () => attack('flood', arena.hostile.secure, SECONDS)],
-  [
-    'h2load',
-    () =>
-      run([
-        'h2load',
-        '-D',
-        String(SECONDS),
-        '-c',
-        '8',
-        '-m',
-        '50',
-        `--connect-to=127.0.0.1:${arena.hostile.secure}`,
-        'https://allowed.test/',
-      ]),
-  ],
-  ['connections without end', () => attack('connections', arena.hostile.plain, SECONDS)],
-];
-
-test.each(ATTACKS)('%s leave the p99 of another sandbox within twice what it was', async (name, start) => {
-  const victim = await Victim.connect(arena.victim.secure, arena.caPem);
-  await victim.measure(500);
-  const before = arena.descriptors();
-  const quiet: number[][] = [];
-  const loud: number[][] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    quiet.push(await victim.measure(WINDOW_MS));
-    const running = start();
-    await delay(500);
-    loud.push(await victim.measure(WINDOW_MS));
-    running.kill();
-    await running.ended;
-    await delay(300);
-  }
-  victim.close();
-  const [before99, during99] = [quiet, loud].map(windows => windows.map(window => percentile(window, 0.99)));
-  const medians = [quiet, loud].map(windows => percentile(windows.flat(), 0.5).toFixed(1)).join(' -> ');
-  console.info(`${name}: p99 ${text(before99)} -> ${text(during99)} ms, median ${medians} ms`);
-  // A hiccup of the machine is in one window; what an attack does is in all of them.
-  expect(Math.min(...(during99 ?? []))).toBeLessThanOrEqual(2 * Math.max(...(before99 ?? [])) + SLACK_MS);
-  await descriptorsBack(before);
-});
+test.each(ATTACKS)(
+  '$name leave the p99 of another sandbox within twice what it was',
+  async ({ name, start }) => {
+    const victim = await Victim.connect(arena.victim.secure, arena.caPem);
+    await victim.measure(500);
+    const before = arena.descriptors();
+    const quiet: number[][] = [];
+    const loud: number[][] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      quiet.push(await victim.measure(WINDOW_MS));
+      const running = start(arena.hostile, SECONDS);
+      await delay(500);
+      loud.push(await victim.measure(WINDOW_MS));
+      running.kill();
+      await running.ended;
+      await delay(300);
+    }
+    victim.close();
+    const [before99, during99] = [quiet, loud].map(windows =>
+      windows.map(window => percentile(window, 0.99)),
+    );
+    const medians = [quiet, loud].map(windows => percentile(windows.flat(), 0.5).toFixed(1)).join(' -> ');
+    console.info(`${name}: p99 ${text(before99)} -> ${text(during99)} ms, median ${medians} ms`);
+    // A hiccup of the machine is in one window; what an attack does is in all of them.
+    expect(Math.min(...(during99 ?? []))).toBeLessThanOrEqual(2 * Math.max(...(before99 ?? [])) + SLACK_MS);
+    await descriptorsBack(before);
+  },
+);
 
 /** Idle connections to the one upstream that a sandbox may keep. */
 const POOLED = 2 * POOL_LIMITS.maxIdlePerKey;

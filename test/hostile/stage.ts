@@ -7,7 +7,8 @@ import { createInterface } from 'node:readline';
 import tls from 'node:tls';
 import type { ArenaOptions, ArenaPorts } from './arena.js';
 
-const ROOT = join(__dirname, '..', '..');
+/** Tests and measurements are started there. */
+const ROOT = process.cwd();
 /** Inside the checkout: packages are found from here. */
 const BUNDLES = join(ROOT, '.cache', 'hostile');
 
@@ -16,7 +17,7 @@ function bundle(name: 'arena' | 'attacker'): string {
   const outfile = join(BUNDLES, `${name}.mjs`);
   const flags = ['--bundle', '--packages=external', '--platform=node', '--format=esm', '--log-level=error'];
   execFileSync(join(ROOT, 'node_modules/.bin/esbuild'), [
-    join(__dirname, `${name}.ts`),
+    join(ROOT, 'test/hostile', `${name}.ts`),
     ...flags,
     `--outfile=${outfile}`,
   ]);
@@ -78,6 +79,42 @@ export function run(argv: readonly string[]): Attack {
     child.once('error', reject).once('close', () => resolve(Buffer.concat(out).toString()));
   });
   return { ended, kill: () => void child.kill('SIGKILL') };
+}
+
+export interface NamedAttack {
+  readonly name: string;
+  /** Against one sandbox's ports, for so many seconds where the tool wants to know. */
+  start(hostile: ArenaPorts['hostile'], seconds: number): Attack;
+}
+
+/** Every kind of load that one sandbox may turn against the others. */
+export const ATTACKS: readonly NamedAttack[] = [
+  { name: 'slow heads', start: ({ plain }) => run(slow(plain, '-H')) },
+  { name: 'slow bodies', start: ({ plain }) => run(slow(plain, '-B', '-s', '8192')) },
+  {
+    name: 'slow readers',
+    start: ({ plain }) => run(slow(plain, '-X', '-w', '1', '-y', '2', '-n', '1', '-z', '1', '-k', '3')),
+  },
+  { name: 'rapid resets', start: ({ secure }, seconds) => attack('rapid-reset', secure, seconds) },
+  { name: 'half-open handshakes', start: ({ secure }, seconds) => attack('half-open', secure, seconds) },
+  { name: 'ten thousand names', start: ({ secure }, seconds) => attack('names', secure, seconds) },
+  { name: 'a flood of requests', start: ({ secure }, seconds) => attack('flood', secure, seconds) },
+  { name: 'h2load', start: ({ secure }, seconds) => run(h2load(secure, seconds)) },
+  {
+    name: 'connections without end',
+    start: ({ plain }, seconds) => attack('connections', plain, seconds),
+  },
+];
+
+/** slowhttptest with a thousand connections, its requests directed to the plain port as to a proxy. */
+function slow(plain: number, ...mode: readonly string[]): readonly string[] {
+  const pace = ['-c', '1000', '-r', '500', '-i', '1', '-l', '6', '-p', '3'];
+  return ['slowhttptest', ...mode, ...pace, '-d', `127.0.0.1:${plain}`, '-u', 'http://allowed.test/'];
+}
+
+function h2load(secure: number, seconds: number): readonly string[] {
+  const load = ['-D', String(seconds), '-c', '8', '-m', '50'];
+  return ['h2load', ...load, `--connect-to=127.0.0.1:${secure}`, 'https://allowed.test/'];
 }
 
 /** A well-behaved client: one request after the other on one connection. */
