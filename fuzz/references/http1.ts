@@ -6,6 +6,7 @@ import type { RequestHead, ResponseHead } from '../../src/proxy/exchange.js';
 import { AuthorityReader, type ConnectionFacts } from '../../src/proxy/http1/authority.js';
 import { type BodyDecoder, CloseDecoder, LengthDecoder } from '../../src/proxy/http1/body.js';
 import { ChunkedDecoder } from '../../src/proxy/http1/chunked.js';
+import { FieldReader } from '../../src/proxy/http1/fields.js';
 import { HEAD_LIMITS, scanHead } from '../../src/proxy/http1/head-scan.js';
 import { RequestIntake } from '../../src/proxy/http1/request-intake.js';
 import { isHeadOnly, parseResponseHead } from '../../src/proxy/http1/response-head.js';
@@ -41,7 +42,7 @@ export function readRequests(segments: readonly Buffer[], facts: ConnectionFacts
   const reading = {
     facts,
     authorities: new AuthorityReader(facts),
-    maxFields: 200,
+    fields: new FieldReader(200),
     contentBytes: CONTENT_BYTES,
   };
   const intake = new RequestIntake(reading, HEAD_LIMITS);
@@ -97,7 +98,7 @@ export function readResponse(bytes: Buffer, method: string): ResponseOutcome {
   const length = scanHead(bytes, 0, HEAD_LIMITS);
   if (!length.ok) return { fault: length.error };
   if (length.value === 'incomplete') return 'incomplete';
-  const parsed = parseResponseHead(bytes.toString('latin1', 0, length.value), method, 200);
+  const parsed = parseResponseHead(bytes.toString('latin1', 0, length.value), method, new FieldReader(200));
   if (!parsed.ok) return { fault: parsed.error };
   const { head } = parsed.value;
   const after = bytes.subarray(length.value);

@@ -7,6 +7,17 @@ export type HeaderList = readonly HeaderField[];
 
 export const NO_HEADERS: HeaderList = Object.freeze([]);
 
+/** Lists that came again as they were: what was found out about one of them may be worth keeping. */
+const repeated = new WeakSet<HeaderList>();
+
+export function isRepeated(headers: HeaderList): boolean {
+  return repeated.has(headers);
+}
+
+export function noteRepeated(headers: HeaderList): void {
+  repeated.add(headers);
+}
+
 /** All values of the fields called `lowerName`, in order. `lowerName` must be lower case. */
 export function headerValues(headers: HeaderList, lowerName: string): string[] {
   const values: string[] = [];

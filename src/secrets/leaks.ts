@@ -5,7 +5,7 @@
  * apart to name the place.
  */
 import type { Authority } from '../core/authority.js';
-import { type HeaderList, NO_HEADERS } from '../core/headers.js';
+import { type HeaderList, isRepeated, NO_HEADERS } from '../core/headers.js';
 import { hostText } from '../core/host.js';
 import { foreignIn } from './foreign.js';
 import { FORBIDDEN_FIELDS } from './place.js';
@@ -43,8 +43,21 @@ export function findLeaks(secrets: SandboxSecrets, scope: Scope, head: Head): Le
   return leaks.length < 2 ? leaks : onePerPlace(leaks);
 }
 
+/** By lists that come again and again: whose fields hold nothing that may not leave with these secrets. */
+const clean = new WeakMap<HeaderList, { readonly secrets: SandboxSecrets; readonly scope: Scope }>();
+
 /** One look at the whole head, without the placeholders that may stand where they stand. */
-function isClean(
+function isClean(secrets: SandboxSecrets, scope: Scope, head: Head): boolean {
+  const { headers, dropped = NO_HEADERS } = head;
+  const known = clean.get(headers);
+  if (known?.secrets === secrets && known.scope === scope && dropped.length === 0)
+    return holdsNothing(secrets, scope, { ...head, headers: NO_HEADERS });
+  if (!holdsNothing(secrets, scope, head)) return false;
+  if (isRepeated(headers)) clean.set(headers, { secrets, scope });
+  return true;
+}
+
+function holdsNothing(
   secrets: SandboxSecrets,
   { allowed }: Scope,
   { authority, method, path, headers, dropped = NO_HEADERS }: Head,

@@ -1,9 +1,9 @@
 import { PassThrough, Readable } from 'node:stream';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
-import type { HeaderList } from '../../src/core/headers.js';
+import { type HeaderList, noteRepeated } from '../../src/core/headers.js';
 import type { Answer, Framing } from '../../src/proxy/exchange.js';
 import { answerFor, informer } from '../../src/proxy/response.js';
-import { A, corpusSecrets } from '../secrets/fixtures.js';
+import { A, B, corpusSecrets } from '../secrets/fixtures.js';
 
 const secrets = corpusSecrets();
 const TEXT = `you said ${A.value}.`;
@@ -109,4 +109,23 @@ test('an event of a stream goes on as soon as it is whole, coded or not', async 
     expect(seen).toBe(text.replace(A.value, A.placeholder));
   }
   body.destroy();
+});
+
+test('fields that come again and again are looked at anew for other secrets', () => {
+  const headers: HeaderList = [['X-Echo', B.value]];
+  noteRepeated(headers);
+  const answered = (redact: readonly string[]): HeaderList =>
+    answerFor(answer(Buffer.from('x'), headers), 'GET', secrets, redact).head.headers;
+  expect(answered(['A'])).toBe(headers);
+  expect(answered(['A'])).toBe(headers);
+  expect(answered(['B'])).toEqual([['X-Echo', B.placeholder]]);
+  expect(answered(['A', 'B'])).toEqual([['X-Echo', B.placeholder]]);
+});
+
+test('fields that lead away are left out however often they come', () => {
+  const headers: HeaderList = [['Alt-Svc', 'h3=":443"']];
+  noteRepeated(headers);
+  for (let times = 0; times < 3; times++) {
+    expect(answerFor(answer(Buffer.from('x'), headers), 'GET', secrets, ['A']).head.headers).toEqual([]);
+  }
 });

@@ -1,4 +1,4 @@
-import type { HeaderList } from '../../src/core/headers.js';
+import { type HeaderList, noteRepeated } from '../../src/core/headers.js';
 import { substitute } from '../../src/secrets/substitute.js';
 import { A, B, C, corpusSecrets, outbound, placesOf } from './fixtures.js';
 
@@ -238,3 +238,42 @@ for (const [encoding, text] of spelled) {
 function encodeAll(text: string): string {
   return [...text].map(c => `%${c.charCodeAt(0).toString(16).toUpperCase()}`).join('');
 }
+
+describe('a list that comes again and again', () => {
+  const repeated = (value: string): HeaderList => {
+    const headers: HeaderList = [['Authorization', `Bearer ${value}`]];
+    noteRepeated(headers);
+    return headers;
+  };
+
+  test('is judged anew by another scope', () => {
+    const secrets = corpusSecrets();
+    const headers = repeated(A.placeholder);
+    for (let times = 0; times < 2; times++)
+      expect(substitute(secrets, outbound({ headers }))).toMatchObject({ ok: true, used: ['A'] });
+    expect(substitute(secrets, outbound({ headers, inScope: [] }))).toMatchObject({ ok: false });
+    expect(substitute(secrets, outbound({ headers }))).toMatchObject({ ok: true });
+  });
+
+  test('is judged anew by other secrets', () => {
+    const headers = repeated('nobody knows this yet');
+    expect(substitute(corpusSecrets(), outbound({ headers, inScope: [] }))).toMatchObject({ ok: true });
+    const leaking: HeaderList = repeated(A.value);
+    for (let times = 0; times < 2; times++)
+      expect(substitute(corpusSecrets(), outbound({ headers: leaking, inScope: [] }))).toMatchObject({
+        ok: false,
+      });
+  });
+
+  test('does not vouch for the path, nor for what ends here', () => {
+    const secrets = corpusSecrets();
+    const headers = repeated('nothing');
+    for (let times = 0; times < 2; times++)
+      expect(substitute(secrets, outbound({ headers, inScope: [] }))).toMatchObject({ ok: true });
+    expect(substitute(secrets, outbound({ headers, inScope: [], path: `/${A.value}` }))).toMatchObject({
+      ok: false,
+    });
+    const dropped: HeaderList = [['Proxy-Authorization', A.value]];
+    expect(substitute(secrets, outbound({ headers, inScope: [], dropped }))).toMatchObject({ ok: false });
+  });
+});

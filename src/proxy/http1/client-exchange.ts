@@ -15,6 +15,7 @@ import type { ClientLimits } from './client-options.js';
 import { type ContentOwner, ContentReader } from './content-reader.js';
 import { type ContentSink, writeContent } from './content-writer.js';
 import type { Deadline } from './deadline.js';
+import type { FieldReader } from './fields.js';
 import { isHandshakeAnswer } from './handshake.js';
 import { scanHead } from './head-scan.js';
 import { emitOutbound } from './outbound.js';
@@ -26,6 +27,7 @@ export interface ClientLine {
   readonly socket: Duplex;
   readonly limits: ClientLimits;
   readonly deadline: Deadline;
+  readonly fields: FieldReader;
   /** The socket takes no more until its next `drain`. */
   stalled(): void;
   /** The exchange is over. Called exactly once, unless the socket was detached. */
@@ -174,7 +176,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
     const text = bytes.toString('latin1', 0, length.value);
     this.#unread.skip(length.value);
     this.#scanned = 0;
-    const parsed = parseResponseHead(text, this.#request.head.method, limits.fields);
+    const parsed = parseResponseHead(text, this.#request.head.method, this.#line.fields);
     if (!parsed.ok) return this.#protocolFault(parsed.error);
     if (parsed.value.head.status >= 200) return this.#deliver(parsed.value);
     return parsed.value.head.status === 101 ? this.#switch(parsed.value) : this.#inform(parsed.value);

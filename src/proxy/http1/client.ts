@@ -4,6 +4,7 @@
  * A shell: it owns the socket from here on. It is used again only after an exchange that left no doubt about where
  * the next answer begins; anything unasked for closes it.
  */
+
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
@@ -11,6 +12,7 @@ import type { ConnectionAnswer, HttpConnection, OutboundRequest } from '../conne
 import { ClientExchange, type ClientLine } from './client-exchange.js';
 import { CLIENT_LIMITS, type ClientLimits, type ClientOptions } from './client-options.js';
 import { Deadline } from './deadline.js';
+import { FieldReader } from './fields.js';
 
 export type { ClientLimits, ClientOptions } from './client-options.js';
 export { CLIENT_LIMITS } from './client-options.js';
@@ -20,6 +22,7 @@ export class Http1Connection implements HttpConnection, ClientLine {
   readonly socket: Duplex;
   readonly limits: ClientLimits;
   readonly deadline: Deadline;
+  readonly fields: FieldReader;
   readonly #options: ClientOptions;
   readonly #writeDeadline: Deadline;
   #exchange: ClientExchange | null = null;
@@ -29,6 +32,7 @@ export class Http1Connection implements HttpConnection, ClientLine {
     const clock = options.clock ?? systemClock;
     this.socket = socket;
     this.limits = { ...CLIENT_LIMITS, ...options.limits };
+    this.fields = new FieldReader(this.limits.fields);
     this.#options = options;
     this.deadline = new Deadline(clock, () => this.#exchange?.expired());
     this.#writeDeadline = new Deadline(clock, () => this.#exchange?.expired());

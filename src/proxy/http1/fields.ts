@@ -4,7 +4,7 @@
  *
  * Pure. `name ":" OWS value OWS CRLF` and nothing else: no fold, no blank before the colon, no bare CR or LF.
  */
-import { FieldNames, type HeaderField } from '../../core/headers.js';
+import { FieldNames, type HeaderField, noteRepeated } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import { isBlank, tokenEnd, valueEnd } from './syntax.js';
 
@@ -97,6 +97,40 @@ export function readFields(text: string, at: number, maxFields: number): Result<
   return line + 2 === text.length && text.charCodeAt(line + 1) === LF
     ? ok({ endToEnd, control, dropped })
     : err('bad-line-end');
+}
+
+/** A section up to this size is kept until the next one comes. Characters. */
+const KEPT_CHARACTERS = 4_096;
+
+/**
+ * Reads the field sections of one connection's messages. Most clients, and most servers within a second, say the same in
+ * each: a section that is the last one again, byte for byte, is that section, and not read a second time.
+ */
+export class FieldReader {
+  #text = '';
+  #last: Result<FieldSection, FieldFault> | null = null;
+  #isRepeated = false;
+  readonly #maxFields: number;
+
+  constructor(maxFields: number) {
+    this.#maxFields = maxFields;
+  }
+
+  /** As `readFields`. What it gives must not be changed. */
+  read(text: string, at: number): Result<FieldSection, FieldFault> {
+    const last = this.#last;
+    if (last?.ok && text.length - at === this.#text.length && text.endsWith(this.#text)) {
+      if (!this.#isRepeated) noteRepeated(last.value.endToEnd);
+      this.#isRepeated = true;
+      return last;
+    }
+    const section = readFields(text, at, this.#maxFields);
+    const isKept = section.ok && text.length - at <= KEPT_CHARACTERS;
+    this.#text = isKept ? text.slice(at) : '';
+    this.#last = isKept ? section : null;
+    this.#isRepeated = false;
+    return section;
+  }
 }
 
 function nameFault(text: string, line: number): FieldFault {

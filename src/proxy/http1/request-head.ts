@@ -12,7 +12,7 @@ import type { Framing, RequestHead } from '../exchange.js';
 import { type AuthorityReader, type ConnectionFacts, readConnectAuthority } from './authority.js';
 import { type ConnectionOptions, readConnection } from './connection-options.js';
 import type { RequestFaultCode } from './fault.js';
-import { type ControlFields, type FieldSection, readFields } from './fields.js';
+import type { ControlFields, FieldReader, FieldSection } from './fields.js';
 import { readFraming } from './framing.js';
 import { isHandshakeRequest, upgradeKind } from './handshake.js';
 import { parseRequestLine, type RequestLine } from './request-line.js';
@@ -22,7 +22,7 @@ import { parseTarget } from './target.js';
 export interface RequestReading {
   readonly facts: ConnectionFacts;
   readonly authorities: AuthorityReader;
-  readonly maxFields: number;
+  readonly fields: FieldReader;
   /** Content longer than this is refused before any of it is asked for. Bytes; Infinity for no limit. */
   readonly contentBytes: number;
 }
@@ -39,7 +39,7 @@ export function parseRequestHead(
   const lineEnd = text.indexOf('\r\n');
   const line = parseRequestLine(text.slice(0, lineEnd));
   if (!line.ok) return line;
-  const section = readFields(text, lineEnd + 2, reading.maxFields);
+  const section = reading.fields.read(text, lineEnd + 2);
   if (!section.ok) return section;
   if (line.value.method === 'CONNECT') return readConnect(line.value, section.value.control, reading.facts);
   return readRequest(line.value, section.value, reading, text.length);

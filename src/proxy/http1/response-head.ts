@@ -7,7 +7,7 @@
 import { err, ok, type Result } from '../../core/result.js';
 import type { Framing, ResponseHead } from '../exchange.js';
 import { type ConnectionFault, readConnection } from './connection-options.js';
-import { type FieldFault, readFields } from './fields.js';
+import type { FieldFault, FieldReader } from './fields.js';
 import { type FramingFault, readFraming } from './framing.js';
 import { upgradeKind } from './handshake.js';
 import { valueEnd } from './syntax.js';
@@ -33,12 +33,12 @@ export interface ParsedResponse {
 export function parseResponseHead(
   text: string,
   method: string,
-  maxFields: number,
+  fields: FieldReader,
 ): Result<ParsedResponse, ResponseFault> {
   const lineEnd = text.indexOf('\r\n');
   const line = parseStatusLine(text.slice(0, lineEnd));
   if (!line.ok) return line;
-  const section = readFields(text, lineEnd + 2, maxFields);
+  const section = fields.read(text, lineEnd + 2);
   if (!section.ok) return section;
   const options = readConnection(section.value);
   if (!options.ok) return options;

@@ -3,6 +3,7 @@
  *
  * A shell: socket events in, writes out.
  */
+
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
@@ -16,6 +17,7 @@ import type { BodyFault } from './body.js';
 import { type ContentOwner, ContentReader } from './content-reader.js';
 import { Deadline } from './deadline.js';
 import { answerOf, type RequestFault, type RequestFaultCode, requestFault } from './fault.js';
+import { FieldReader } from './fields.js';
 import { type ArrivedRequest, claimOf, type IntakeStep, RequestIntake } from './request-intake.js';
 import { ServerExchange, type ServerLine } from './server-exchange.js';
 import type { ClaimedRequest, ServerLimits, ServerOptions } from './server-options.js';
@@ -46,7 +48,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
     const { fields, contentBytes } = limits;
     const authorities = new AuthorityReader(options);
     this.#intake = new RequestIntake(
-      { facts: options, authorities, maxFields: fields, contentBytes },
+      { facts: options, authorities, fields: new FieldReader(fields), contentBytes },
       limits,
     );
     this.deadline = new Deadline(clock, () => this.#expired());

@@ -5,7 +5,7 @@
  * Pure. Text is Latin-1. A part that cannot be written is a bug or an attack further up and throws `GatewayError`.
  */
 import { GatewayError, type GatewayErrorCode } from '../../core/errors.js';
-import type { HeaderList } from '../../core/headers.js';
+import { type HeaderList, isRepeated } from '../../core/headers.js';
 import type { Framing } from '../exchange.js';
 import { passage } from './fields.js';
 import { isFieldValue, isToken, valueEnd } from './syntax.js';
@@ -40,11 +40,16 @@ export function emitResponseHead(
   return `HTTP/1.1 ${status} ${reason}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
 }
 
+/** Of lists that come again and again. They are as they were received: no list with a secret's value in it is. */
+const written = new WeakMap<HeaderList, string>();
+
 /**
  * The field lines of `headers`, without those that end at this hop. Throws for one that frames a message. The error
  * names no value: it may be a secret.
  */
 export function emitFields(headers: HeaderList, code: GatewayErrorCode): string {
+  const known = written.get(headers);
+  if (known !== undefined) return known;
   let text = '';
   for (const [name, value] of headers) {
     const way = passage(name);
@@ -52,6 +57,7 @@ export function emitFields(headers: HeaderList, code: GatewayErrorCode): string 
     if (way === 'never' || !isToken(name) || !isFieldValue(value)) throw unwritable(code, 'a field');
     text += `${name}: ${value}\r\n`;
   }
+  if (isRepeated(headers)) written.set(headers, text);
   return text;
 }
 

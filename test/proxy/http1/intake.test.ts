@@ -7,6 +7,7 @@ import { authorityText } from '../../../src/core/authority.js';
 import type { HeaderList } from '../../../src/core/headers.js';
 import { AuthorityReader } from '../../../src/proxy/http1/authority.js';
 import type { BodyDecoder } from '../../../src/proxy/http1/body.js';
+import { FieldReader } from '../../../src/proxy/http1/fields.js';
 import { HEAD_LIMITS } from '../../../src/proxy/http1/head-scan.js';
 import { type IntakeStep, RequestIntake } from '../../../src/proxy/http1/request-intake.js';
 import { emitRequestHead } from '../../../src/proxy/http1/write.js';
@@ -19,7 +20,7 @@ const ALLOWED = facts('transparent', null);
 function intake(): RequestIntake {
   const authorities = new AuthorityReader(ALLOWED);
   return new RequestIntake(
-    { facts: ALLOWED, authorities, maxFields: 200, contentBytes: 1_000_000 },
+    { facts: ALLOWED, authorities, fields: new FieldReader(200), contentBytes: 1_000_000 },
     HEAD_LIMITS,
   );
 }

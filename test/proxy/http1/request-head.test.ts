@@ -1,5 +1,6 @@
 import { authorityText } from '../../../src/core/authority.js';
 import { AuthorityReader, type ConnectionFacts } from '../../../src/proxy/http1/authority.js';
+import { FieldReader } from '../../../src/proxy/http1/fields.js';
 import { type ParsedRequest, parseRequestHead } from '../../../src/proxy/http1/request-head.js';
 import { facts } from './harness.js';
 
@@ -12,7 +13,12 @@ const PORT_8080 = facts('transparent', 'allowed.test', 8080);
 
 function read(text: string, connection: ConnectionFacts = PLAIN) {
   const authorities = new AuthorityReader(connection);
-  return parseRequestHead(text, { facts: connection, authorities, maxFields: 200, contentBytes: 1000 });
+  return parseRequestHead(text, {
+    facts: connection,
+    authorities,
+    fields: new FieldReader(200),
+    contentBytes: 1000,
+  });
 }
 
 function head(text: string, connection?: ConnectionFacts) {
