@@ -8,8 +8,8 @@ const SHELLS = new RegExp(
   `^(${[
     'core/clock',
     'policy/load',
-    'events/(file-sink|lines|log-file|read|rotate)',
-    'events/spool/(bookmark|folder|keys|lock|patient|read|segment|spool|tail|trim|verify)',
+    'events/(file-sink|lines|log-file|patient|read|rotate)',
+    'events/spool/(bookmark|folder|keys|lock|read|segment|spool|tail|trim|verify)',
     'sinks/(credentials|delivery|listen|load|metrics-server|nats|open|open-syslog|post|server|syslog)',
     'secrets/ledger',
     'secrets/sources/(command|feed|file|file-watch|https)',

@@ -4,13 +4,13 @@
  * A shell. Lines are whole or absent: what a full disk interrupts is continued where it stopped, and a line that a
  * crash cut short is ended by the next start. Refusals are written at once, the rest within `FLUSH_MS`.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../core/clock.js';
 import { errorCode, GatewayError } from '../core/errors.js';
 import { encodeEvent } from './encode.js';
 import type { Event } from './event.js';
 import type { Sink } from './feeder.js';
 import { isRotated, type LogFile, openLogFile } from './log-file.js';
+import { PatientWriter } from './patient.js';
 import { type RotateRule, rotateAway } from './rotate.js';
 import { isWeighty } from './weight.js';
 
@@ -36,23 +36,10 @@ const FLUSH_MS = 20;
 /** Text beyond which nothing waits, in bytes. */
 const FLUSH_BYTES = 64 * 1024;
 
-const RETRY_MS = 250;
-
-/** A pipe whose reader is merely slow is asked again sooner. */
-const PIPE_RETRY_MS = 10;
-
 const ROTATION_CHECK_MS = 1_000;
 
-/** Faults that may pass without us: the bytes are kept and tried again. */
-const PASSING: ReadonlySet<string> = new Set([
-  'ENOSPC',
-  'EDQUOT',
-  'EAGAIN',
-  'EINTR',
-  'EIO',
-  'EROFS',
-  'EFBIG',
-]);
+/** What a file system of another machine says while that is away. */
+const ALSO_PASSING = ['EIO'];
 
 /** Opens the log. Throws `EVENTS_FAILED`. */
 export async function openFileSink(options: FileSinkOptions): Promise<Sink> {
@@ -62,9 +49,8 @@ export async function openFileSink(options: FileSinkOptions): Promise<Sink> {
 class FileSink implements Sink {
   readonly name: string;
   readonly whenFull: Sink['whenFull'];
-  failing = false;
   readonly #options: FileSinkOptions;
-  readonly #closing = new AbortController();
+  readonly #writer: PatientWriter;
   #file: LogFile;
   #checkedAt: number;
   /** Of the file that is written to, and when it was opened. */
@@ -74,13 +60,12 @@ class FileSink implements Sink {
   #text = '';
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> | null = null;
-  /** A fault that will not pass: every later write fails with it. */
-  #broken: GatewayError | null = null;
 
   constructor(options: FileSinkOptions, file: LogFile) {
     this.name = options.name ?? `event log ${options.path}`;
     this.whenFull = options.whenFull ?? 'block';
     this.#options = options;
+    this.#writer = new PatientWriter(this.name, error => options.onTrouble?.(error), ALSO_PASSING);
     this.#file = file;
     this.#checkedAt = options.clock.monotonic();
     this.#openedAt = this.#checkedAt;
@@ -88,8 +73,12 @@ class FileSink implements Sink {
     this.#text = file.midLine ? '\n' : '';
   }
 
+  get failing(): boolean {
+    return this.#writer.failing;
+  }
+
   write(events: readonly Event[]): Promise<void> | void {
-    if (this.#broken) throw this.#broken;
+    if (this.#writer.broken !== null) throw this.#writer.broken;
     const { encode = encodeEvent } = this.#options;
     let urgent = false;
     for (const event of events) {
@@ -98,18 +87,18 @@ class FileSink implements Sink {
     }
     if (urgent || this.#text.length >= FLUSH_BYTES) return this.#flush();
     this.#timer ??= setTimeout(() => {
-      // The fault stays in #broken: the next write tells the bus.
+      // The fault stays with the writer: the next write tells the bus.
       this.#flush().catch(() => undefined);
     }, FLUSH_MS).unref();
   }
 
   async close(signal?: AbortSignal): Promise<void> {
-    const abort = (): void => this.#closing.abort();
+    const abort = (): void => this.#writer.giveUp();
     // A fault met from here on is final: nobody is left to wait for it to pass.
     if (signal === undefined || signal.aborted || this.failing) abort();
     else signal.addEventListener('abort', abort, { once: true });
     try {
-      if (this.#broken === null) await this.#flush();
+      if (this.#writer.broken === null) await this.#flush();
     } finally {
       signal?.removeEventListener('abort', abort);
       await this.#file.close();
@@ -131,48 +120,15 @@ class FileSink implements Sink {
       await this.#rotateIfDue();
       const bytes = Buffer.from(this.#text, 'latin1');
       this.#text = '';
-      await this.#writeAll(bytes);
+      await this.#writer.writeAll(bytes, this.#write);
     }
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    let offset = 0;
-    while (offset < bytes.length) {
-      try {
-        const taken = await this.#file.write(bytes, offset);
-        offset += taken;
-        this.#bytes += taken;
-        this.failing = false;
-      } catch (error) {
-        await this.#outlast(error);
-      }
-    }
-  }
-
-  /** Waits for a fault that may pass; throws one that will not, or that nobody waits for any more. */
-  async #outlast(error: unknown): Promise<void> {
-    const code = errorCode(error);
-    const fault = new GatewayError('EVENTS_FAILED', `${this.name} cannot be written: ${code}`, {
-      cause: error,
-    });
-    if (!PASSING.has(code) || this.#closing.signal.aborted) {
-      this.#broken = fault;
-      throw fault;
-    }
-    if (code !== 'EAGAIN' && !this.failing) {
-      this.failing = true;
-      this.#options.onTrouble?.(fault);
-    }
-    await this.#pause(code === 'EAGAIN' ? PIPE_RETRY_MS : RETRY_MS);
-  }
-
-  async #pause(ms: number): Promise<void> {
-    try {
-      await delay(ms, undefined, { signal: this.#closing.signal });
-    } catch {
-      // Aborted: the next attempt is the last one, and says so itself.
-    }
-  }
+  readonly #write = async (bytes: Uint8Array, offset: number): Promise<number> => {
+    const taken = await this.#file.write(bytes, offset);
+    this.#bytes += taken;
+    return taken;
+  };
 
   /** A log that was moved or removed is made anew, so that rotation needs no signal. */
   async #followRotation(): Promise<void> {

@@ -5,17 +5,21 @@
  * A shell: one timer while it waits.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { errorCode, GatewayError } from '../../core/errors.js';
+import { errorCode, GatewayError } from '../core/errors.js';
 
 /** Faults that may pass without us. After a failed fsync nobody knows what is on the disk: those do not. */
-const PASSING: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EAGAIN', 'EINTR', 'EROFS', 'EFBIG']);
+const PASSING: readonly string[] = ['ENOSPC', 'EDQUOT', 'EAGAIN', 'EINTR', 'EROFS', 'EFBIG'];
 
 const RETRY_MS = 250;
+
+/** A pipe whose reader is merely slow is asked again sooner, and is no trouble. */
+const PIPE_RETRY_MS = 10;
 
 export type Write = (bytes: Uint8Array, offset: number) => Promise<number>;
 
 export class PatientWriter {
   readonly #name: string;
+  readonly #passing: ReadonlySet<string>;
   readonly #onTrouble: (error: GatewayError) => void;
   readonly #closing = new AbortController();
   /** True while a fault that may pass has not. */
@@ -23,8 +27,10 @@ export class PatientWriter {
   /** A fault that will not pass: every later step fails with it. */
   broken: GatewayError | null = null;
 
-  constructor(name: string, onTrouble: (error: GatewayError) => void) {
+  /** `alsoPassing`: codes of faults that are waited for besides those of a full disk. */
+  constructor(name: string, onTrouble: (error: GatewayError) => void, alsoPassing: readonly string[] = []) {
     this.#name = name;
+    this.#passing = new Set([...PASSING, ...alsoPassing]);
     this.#onTrouble = onTrouble;
   }
 
@@ -58,15 +64,17 @@ export class PatientWriter {
     const fault = new GatewayError('EVENTS_FAILED', `${this.#name} cannot be written: ${code}`, {
       cause: error,
     });
-    if (!PASSING.has(code) || this.#closing.signal.aborted) {
+    if (!this.#passing.has(code) || this.#closing.signal.aborted) {
       this.broken = fault;
       throw fault;
     }
-    if (!this.failing) {
+    if (code !== 'EAGAIN' && !this.failing) {
       this.failing = true;
       this.#onTrouble(fault);
     }
-    await delay(RETRY_MS, undefined, { signal: this.#closing.signal }).catch(() => {
+    await delay(code === 'EAGAIN' ? PIPE_RETRY_MS : RETRY_MS, undefined, {
+      signal: this.#closing.signal,
+    }).catch(() => {
       // Aborted: the next attempt is the last one, and says so itself.
     });
   }
