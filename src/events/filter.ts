@@ -12,8 +12,9 @@ import {
   TypeError as TypeFault,
 } from '@marcbachmann/cel-js';
 import { err, ok, type Result } from '../core/result.js';
+import { isDenial } from './denial.js';
 import { printable } from './encode.js';
-import type { Event, EventType, Timings } from './event.js';
+import type { Event, Timings } from './event.js';
 
 export type EventFilter = (event: Event) => boolean;
 
@@ -83,18 +84,6 @@ function passes(program: Program, event: Event, denied: boolean): boolean {
     // An expression that fails on an event (a division by zero) says nothing about it: it is rather told than lost.
     return true;
   }
-}
-
-const DENIALS: ReadonlySet<EventType> = new Set<EventType>([
-  'gateway.repeated',
-  'gateway.dropped',
-  'secret.leak',
-  'sandbox.stopped',
-]);
-
-/** A refusal, a leak, or a count of refusals or of lost events: what no filter takes away silently. */
-export function isDenial({ type, network }: Event): boolean {
-  return network?.decision === 'deny' || DENIALS.has(type);
 }
 
 class EventView {

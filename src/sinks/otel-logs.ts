@@ -1,9 +1,9 @@
 /** Any event as a log record of OpenTelemetry: the line of the event log as its body, what it says as attributes. Pure. */
 import type { Attributes } from '@opentelemetry/api';
 import type { ISerializer, JsonLogsSerializer } from '@opentelemetry/otlp-transformer';
+import { isDenial } from '../events/denial.js';
 import { cut } from '../events/encode.js';
 import type { Event } from '../events/event.js';
-import { isDenial } from '../events/filter.js';
 import { parseTraceParent, spanIdOf, traceIdOf } from './otel-ids.js';
 import { attributesOf, hrTime, type SpanFacts } from './otel-spans.js';
 

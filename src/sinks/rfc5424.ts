@@ -4,8 +4,9 @@
  * Pure. The whole line of the event is the message, in printable ASCII; what a filter of a syslog daemon asks for first
  * stands in structured data too.
  */
+
+import { isDenial } from '../events/denial.js';
 import type { Event } from '../events/event.js';
-import { isDenial } from '../events/filter.js';
 
 export interface SyslogFacts {
   /** HOSTNAME: of the host that the gateway runs on. */

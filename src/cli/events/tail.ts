@@ -1,10 +1,11 @@
 /** `sallyport events tail LOG`: events as a table that a person can read, or as JSON lines; with `--follow`, on and on. */
 import { parseHost } from '../../core/host.js';
 import { err, ok, type Result } from '../../core/result.js';
+import { isDenialOrWouldBe } from '../../events/denial.js';
 import { encodeAscii } from '../../events/encode.js';
 import type { Event } from '../../events/event.js';
 import { compileFilter } from '../../events/filter.js';
-import { createTable, isDenial, type Table } from '../../events/report/table.js';
+import { createTable, type Table } from '../../events/report/table.js';
 import { matchesHost, parseHostPattern } from '../../policy/pattern.js';
 import { EXIT_OK, EXIT_USAGE, type Io } from '../io.js';
 import { nearEnd, readLog } from './log.js';
@@ -66,7 +67,7 @@ type Wanted = (event: Event) => boolean;
 function selection({ sandbox, host, denied, filter }: TailFlags): Result<Wanted, string> {
   const tests: Wanted[] = [];
   if (sandbox !== undefined) tests.push(event => event.sandbox === sandbox);
-  if (denied) tests.push(isDenial);
+  if (denied) tests.push(isDenialOrWouldBe);
   if (host !== undefined) {
     const pattern = parseHostPattern(host);
     if (!pattern.ok) return err(`--host: ${pattern.error}`);

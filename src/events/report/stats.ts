@@ -3,7 +3,6 @@
  */
 import type { Event, NetworkEvent } from '../event.js';
 import { Quantiles } from './quantiles.js';
-import { isDenial } from './table.js';
 import { Tally } from './tally.js';
 
 export interface HostStats {
@@ -137,7 +136,7 @@ function count(tally: HostTally, event: Event, network: NetworkEvent): void {
   if (event.type === 'request.failed') tally.failed += 1;
   else if (network.decision === 'deny') tally.denied += 1;
   else tally.allowed += 1;
-  if (network.would_deny !== undefined && isDenial(event)) tally.wouldDeny += 1;
+  if (network.would_deny !== undefined) tally.wouldDeny += 1;
   tally.requestBytes += network.request_bytes;
   tally.responseBytes += network.response_bytes;
   if (event.type === 'request.done') tally.times.add(network.timings?.total_ms ?? network.duration_ms);

@@ -3,6 +3,7 @@
  *
  * Pure: the caller prints. Strings of strangers are shown as printable ASCII, so that no row is more than a row.
  */
+import { isDenialOrWouldBe } from '../denial.js';
 import { printable } from '../encode.js';
 import type { Event, NetworkEvent } from '../event.js';
 
@@ -37,18 +38,6 @@ export function createTable({ colour, width }: TableOptions): Table {
       return paint === null ? text : `\u001b[${paint}m${text}\u001b[0m`;
     },
   };
-}
-
-/** Whether something was said no to, leaked or lost: what `--denied` shows. */
-export function isDenial({ type, network }: Event): boolean {
-  return (
-    network?.decision === 'deny' ||
-    network?.would_deny !== undefined ||
-    type === 'gateway.repeated' ||
-    type === 'gateway.dropped' ||
-    type === 'sandbox.stopped' ||
-    type === 'secret.leak'
-  );
 }
 
 function rowText(event: Event): string {
@@ -124,6 +113,6 @@ function networkText(network: NetworkEvent): string {
 /** Red: no; yellow: shadow, or failed; dim: what is not the network. */
 function paintOf(event: Event): number | null {
   if (event.network?.would_deny !== undefined || event.type === 'request.failed') return 33;
-  if (isDenial(event)) return 31;
+  if (isDenialOrWouldBe(event)) return 31;
   return event.network === undefined ? 2 : null;
 }

@@ -1,8 +1,9 @@
+import { isDenialOrWouldBe } from '../../../src/events/denial.js';
 import type { BodyEvent } from '../../../src/events/event.js';
 import { csvRow } from '../../../src/events/report/csv.js';
 import { StatsCounter } from '../../../src/events/report/stats.js';
 import { statsText } from '../../../src/events/report/stats-text.js';
-import { createTable, isDenial, sizeText } from '../../../src/events/report/table.js';
+import { createTable, sizeText } from '../../../src/events/report/table.js';
 import { allowedBody, networkOf, numbered, refusedBody } from '../../support/events.js';
 
 const plain = createTable({ colour: false, width: null });
@@ -68,8 +69,8 @@ test.each([
     { type: 'gateway.dropped' as const, sandbox: null, gateway: { message: 'x', detail: [] } },
     true,
   ],
-])('isDenial knows %s', (_name, body, want) => {
-  expect(isDenial(numbered(body, 1))).toBe(want);
+])('isDenialOrWouldBe knows %s', (_name, body, want) => {
+  expect(isDenialOrWouldBe(numbered(body, 1))).toBe(want);
 });
 
 test('sizes are short', () => {
