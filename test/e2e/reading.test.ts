@@ -70,6 +70,28 @@ test('tail shows the last events as a table, refusals alone with --denied, and w
   expect(hosts.length).toBeGreaterThan(3);
 });
 
+test('tail --sandbox shows what one sandbox did, of a log that has several', async () => {
+  const own = readFileSync(log, 'utf8');
+  const lines = own.trimEnd().split('\n');
+  const ids = new Set(lines.map(line => (JSON.parse(line) as Event).sandbox).filter(id => id !== null));
+  const [id = ''] = ids;
+  expect(ids.size).toBe(1);
+  const path = stage.place.file('two.jsonl', own + own.replaceAll(`"${id}"`, '"run-of-another"'));
+  const shown = async (...args: readonly string[]) =>
+    (await events('tail', '--json', '-n', 'all', ...args, path)).stdout;
+  const wanted = lines.filter(line => line.includes(`"sandbox":"${id}"`));
+  expect(await shown('--sandbox', id)).toBe(`${wanted.join('\n')}\n`);
+  const denied = (await shown('--sandbox', 'run-of-another', '--denied')).trimEnd().split('\n');
+  expect(denied.length).toBeGreaterThanOrEqual(3);
+  for (const line of denied) {
+    expect(JSON.parse(line)).toMatchObject({ sandbox: 'run-of-another', network: { decision: 'deny' } });
+  }
+  expect(await events('tail', '--sandbox', 'run-of-nobody', path)).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('no event to show'),
+  });
+});
+
 test('tail goes on from a seq, or after the event of an id', async () => {
   const from = (await events('tail', '--json', '--from', '4', log)).stdout.trimEnd().split('\n');
   const [first] = from.map(line => JSON.parse(line) as Event);
