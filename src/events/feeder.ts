@@ -14,6 +14,8 @@ export interface SinkKeeper {
   lost(events: readonly Event[], error: unknown): void;
   /** These are where they were to go: what was lost before can be told now. */
   delivered(events: readonly Event[]): void;
+  /** Nothing is held any more: what it took up to this event was delivered, told lost, or not wanted. */
+  passed(event: Event): void;
 }
 
 export interface Sink {
@@ -78,6 +80,7 @@ export class Feeder {
         this.#failing = false;
         this.#markLoss();
       },
+      passed: () => undefined,
     });
   }
 

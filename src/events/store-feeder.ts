@@ -7,7 +7,7 @@
 import { errorCode } from '../core/errors.js';
 import type { Event } from './event.js';
 import type { Sink } from './feeder.js';
-import type { Bookmark, EventStore } from './store.js';
+import type { Bookmark, EventStore, Mark } from './store.js';
 
 /** Batches between two notes of how far the sink is, while it is behind. */
 const NOTE_EVERY = 16;
@@ -20,17 +20,26 @@ export interface StoreFeederOptions {
   readonly onTrouble: (sink: string, error: unknown) => void;
 }
 
+interface Held {
+  readonly event: Event;
+  readonly count: number | null;
+}
+
 export class StoreFeeder {
   readonly #options: StoreFeederOptions;
   readonly #bookmark: Bookmark;
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
-  /** The last event that the sink is done with. */
-  #settled: string | null = null;
-  #noted: string | null = null;
+  /** Behind the last event that the sink is done with. */
+  #settled: Mark | null = null;
+  #noted: Mark | null = null;
   /** It says itself when it is done: `write` only hands over. */
   readonly #tells: boolean;
-  #read = 0;
+  /** Handed over, and not settled. */
+  #held: Held[] = [];
+  /** Events that the store ever took up to what was read last; null: not known. */
+  #count: number | null = null;
+  #batches = 0;
   dropped = 0;
   failures = 0;
   readonly blocked = false;
@@ -43,11 +52,10 @@ export class StoreFeeder {
     sink.attach?.({
       lost: (events, error) => {
         this.#lose(events.length, error);
-        this.#settled = events.at(-1)?.id ?? this.#settled;
+        this.#settle(events.at(-1));
       },
-      delivered: events => {
-        this.#settled = events.at(-1)?.id ?? this.#settled;
-      },
+      delivered: events => this.#settle(events.at(-1)),
+      passed: event => this.#settle(event),
     });
     this.#done = this.#run();
   }
@@ -80,7 +88,9 @@ export class StoreFeeder {
 
   async #run(): Promise<void> {
     const { onTrouble } = this.#options;
-    let from = await this.#place();
+    const place = await this.#place();
+    this.#count = place.count;
+    let { from } = place;
     while (!this.#stop.signal.aborted) {
       try {
         return await this.#carry(from);
@@ -89,14 +99,23 @@ export class StoreFeeder {
           this.failures += 1;
           return onTrouble(this.name, error);
         }
-        this.#options.onLoss(this.name, 0, 'the spool does not keep any more what it had not delivered');
+        this.#missed();
         from = 'start';
       }
     }
   }
 
+  /** The store took away what would have come next. */
+  #missed(): void {
+    const { removed } = this.#options.store;
+    const count = this.#count === null ? 0 : Math.max(0, removed - this.#count);
+    this.#count = removed;
+    this.dropped += count;
+    this.#options.onLoss(this.name, count, 'the spool does not keep any more what it had not delivered');
+  }
+
   /** Noted at once, so that a run in which nothing could be delivered is not passed over by the next. */
-  async #place(): Promise<string> {
+  async #place(): Promise<Mark> {
     const { opening } = this.#options.store;
     try {
       const known = await this.#bookmark.load();
@@ -113,9 +132,10 @@ export class StoreFeeder {
     for await (const batch of store.read({ from, signal: this.#stop.signal })) {
       // What is not handed over now stays in the store for the next run.
       if (this.#stop.signal.aborted) return;
+      for (const event of batch) this.#held.push({ event, count: this.#next() });
       await this.#hand(sink, batch);
-      this.#read += 1;
-      if (this.#read % NOTE_EVERY === 0 || batch.length < NOTE_EVERY) await this.#note();
+      this.#batches += 1;
+      if (this.#batches % NOTE_EVERY === 0 || batch.length < NOTE_EVERY) await this.#note();
     }
   }
 
@@ -128,7 +148,20 @@ export class StoreFeeder {
       this.#lose(batch.length, error);
     }
     if (this.#stop.signal.aborted && sink.giveUp === undefined) return;
-    if (!this.#tells) this.#settled = batch.at(-1)?.id ?? this.#settled;
+    if (!this.#tells) this.#settle(batch.at(-1));
+  }
+
+  #next(): number | null {
+    if (this.#count !== null) this.#count += 1;
+    return this.#count;
+  }
+
+  #settle(event: Event | undefined): void {
+    const at = this.#held.findIndex(held => held.event === event);
+    const held = this.#held[at];
+    if (held === undefined) return;
+    this.#settled = { from: held.event.id, count: held.count };
+    this.#held = this.#held.slice(at + 1);
   }
 
   /** A write that nobody can end is left alone, so that the store's file is closed. */

@@ -8,11 +8,19 @@ export interface StoreRead {
   readonly signal?: AbortSignal;
 }
 
+/** A place between two events of the store. */
+export interface Mark {
+  /** What `read` goes on from. */
+  readonly from: string;
+  /** Events that the store ever took up to here; null: not known. */
+  readonly count: number | null;
+}
+
 /** How far a reader with a name has come, kept over restarts. */
 export interface Bookmark {
-  /** What `read` goes on from: the `id` of the last event that the reader is done with; null: it was never here. */
-  load(): Promise<string | null>;
-  save(from: string): Promise<void>;
+  /** Where the reader is done with all before it; null: it was never here. */
+  load(): Promise<Mark | null>;
+  save(mark: Mark): Promise<void>;
 }
 
 export interface EventStore extends Sink {
@@ -22,7 +30,9 @@ export interface EventStore extends Sink {
    */
   read(options: StoreRead): AsyncIterable<readonly Event[]>;
   /** Where what is written since the opening begins: good for `read`, also in later runs. */
-  readonly opening: string;
+  readonly opening: Mark;
+  /** Events that it took and does not keep any more: the oldest. */
+  readonly removed: number;
   bookmark(name: string): Bookmark;
   /** Takes what the store has to tell of itself, from its opening on. Called once. */
   tellTo(emit: Emit): void;

@@ -86,6 +86,8 @@ export class Delivery implements Sink {
   #timer: NodeJS.Timeout | null = null;
   /** The batch that is on its way; null while there is none. */
   #shipping: Promise<void> | null = null;
+  /** The last event that was taken, wanted or not. */
+  #seen: Event | null = null;
 
   constructor(options: DeliveryOptions) {
     this.name = options.settings.name;
@@ -102,13 +104,14 @@ export class Delivery implements Sink {
     const { filter, batchEvents, waitMs } = this.#options.settings;
     let urgent = false;
     for (const event of events) {
+      this.#seen = event;
       if (filter !== null && !filter(event)) continue;
       this.#pending.push(event);
       this.#pendingBytes += eventBytes(event);
       urgent ||= isWeighty(event);
       while (this.#pending.length >= batchEvents || this.#pendingBytes >= BATCH_BYTES) await this.#ship();
     }
-    if (this.#pending.length === 0) return;
+    if (this.#pending.length === 0) return this.#tellPassed();
     if (urgent) this.#shipSoon(0);
     else this.#shipSoon(waitMs);
   }
@@ -153,8 +156,15 @@ export class Delivery implements Sink {
     this.#shipping = this.#deliver(batch).finally(() => {
       this.#shipping = null;
       if (this.#pending.length > 0) this.#shipSoon(this.#options.settings.waitMs);
+      else this.#tellPassed();
     });
     await this.#shipping;
+  }
+
+  /** What came behind the last batch and was not wanted needs no delivery. What was given up may stand in the spool. */
+  #tellPassed(): void {
+    if (this.#shipping !== null || this.#givenUp.signal.aborted || this.#seen === null) return;
+    this.#keeper?.passed(this.#seen);
   }
 
   async #deliver(batch: readonly Event[]): Promise<void> {

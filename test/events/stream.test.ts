@@ -1,3 +1,5 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../../src/core/clock.js';
 import { createBus, type EventBus, type EventQuery } from '../../src/events/bus.js';
@@ -199,7 +201,48 @@ test('what the spool removed before a sink was fed is told, and the sink goes on
   while (!sink.ids.includes('cc-1')) await delay(5);
   await bus.close();
   expect(sink.ids[0]).toMatch(/^bb-1\d\d$/);
-  expect(told.find(({ type }) => type === 'gateway.dropped')?.gateway?.message).toBe('slow lost events');
+  const lost = Number(sink.ids[0]?.slice(3)) - 1;
+  const dropped = told.find(({ type }) => type === 'gateway.dropped');
+  expect(dropped?.gateway?.message).toBe(`slow lost ${lost} events`);
+  expect(bus.counts.dropped).toBe(lost);
+});
+
+test('what the spool removed of the run in which a sink was first named is told too', async () => {
+  const abort = new AbortController();
+  const hang = (): Promise<void> =>
+    new Promise((_resolve, reject) => abort.signal.addEventListener('abort', () => reject(new Error('x'))));
+  const bounds = { segmentBytes: 5_000, keep: { maxBytes: 20_000 } };
+  await place.run('zz', 1, 10);
+  const hangs = fed({ write: hang, giveUp: () => abort.abort() });
+  const first = createBus({ clock, gatewayId: 'aa', sinks: [hangs], store: await place.open(bounds) });
+  for (let round = 0; round < 20; round++) {
+    emit(first, 10);
+    await delay(2);
+  }
+  await first.close(AbortSignal.timeout(50));
+  const sink = fed();
+  const bus = createBus({ clock, gatewayId: 'bb', sinks: [sink], store: await place.open() });
+  emit(bus, 1);
+  while (!sink.ids.includes('bb-1')) await delay(5);
+  await bus.close();
+  // What run aa had, less what came: its own events and what the spool said of itself.
+  const kept = sink.ids.filter(id => id.startsWith('aa-'));
+  const lost = Number(kept[0]?.slice(3)) - 1;
+  expect(lost).toBeGreaterThan(0);
+  expect(bus.counts.dropped).toBe(lost);
+});
+
+test('a bookmark without a count, as earlier versions left it, is gone on from', async () => {
+  const first = createBus({ clock, gatewayId: 'aa', sinks: [fed()], store: await place.open() });
+  emit(first, 5);
+  await first.close();
+  const [file = ''] = await readdir(join(place.dir, 'cursors'));
+  await writeFile(join(place.dir, 'cursors', file), 'aa-3\n');
+  const sink = fed();
+  const bus = createBus({ clock, gatewayId: 'bb', sinks: [sink], store: await place.open() });
+  emit(bus, 1);
+  await bus.close();
+  expect(sink.ids).toEqual(['aa-4', 'aa-5', 'bb-1']);
 });
 
 test.each(['can be told', 'cannot be told'])(

@@ -1,8 +1,10 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '../../src/core/clock.js';
 import { createBus, type EventBus } from '../../src/events/bus.js';
 import type { Event } from '../../src/events/event.js';
+import { openSpool } from '../../src/events/spool/spool.js';
 import { openDeadLetters } from '../../src/sinks/dead-letters.js';
 import { Delivery, type DeliveryOptions, type DeliverySettings } from '../../src/sinks/delivery.js';
 import { allowedBody, numbered, refusedBody } from '../support/events.js';
@@ -247,6 +249,7 @@ test('a sink that is fed from the spool leaves there what time ends, and has put
   delivery.attach({
     lost: () => undefined,
     delivered: events => settled.push(...events.map(({ seq }) => seq)),
+    passed: () => undefined,
   });
   peer.downUntil(5_000);
   await delivery.write([numbered(refusedBody(), 1)]);
@@ -258,4 +261,29 @@ test('a sink that is fed from the spool leaves there what time ends, and has put
   await delivery.close();
   expect(settled).toEqual([1]);
   expect(await readFile(path, 'utf8')).not.toContain('"seq":2');
+});
+
+test('a sink that is fed from the spool and wants few events does not stay where the last of them was', async () => {
+  const place = { dir: join(folder, 'spool'), keyDir: join(folder, 'state'), clock: systemClock };
+  const marks = async (
+    gatewayId: string,
+    wanted: number,
+  ): Promise<readonly [number[], string | undefined]> => {
+    const peer = new PeerTransport(new FakeTime());
+    const delivery = new Delivery({
+      settings: { ...SETTINGS, whenFull: 'spool', filter: ({ network }) => network?.port === wanted },
+      transport: peer,
+      deadLetters: null,
+      clock: systemClock,
+      onTrouble: () => undefined,
+    });
+    const store = await openSpool(place);
+    const bus = createBus({ clock: systemClock, gatewayId, sinks: [delivery], store });
+    for (let port = 1; port <= 50; port++) bus.emit(allowedBody({ port }));
+    await bus.close(AbortSignal.timeout(10_000));
+    const mark = await store.bookmark('peer').load();
+    return [peer.delivered.map(({ network }) => network?.port ?? 0), mark?.from];
+  };
+  expect(await marks('aa', 0)).toEqual([[], 'aa-50']);
+  expect(await marks('bb', 7)).toEqual([[7], 'bb-50']);
 });

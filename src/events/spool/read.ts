@@ -80,6 +80,7 @@ async function placeOf(dir: string, from = 'start'): Promise<Place | null> {
   if (from === 'start') return { segment: first, offset: 0, after: null };
   const opening = /^segment:(\d+)$/.exec(from)?.[1];
   if (opening !== undefined) {
+    if (Number(opening) < first.segment) throw removedBefore(dir, first);
     const segment = segments.find(one => one.segment >= Number(opening));
     return segment === undefined ? null : { segment, offset: 0, after: null };
   }
@@ -133,8 +134,12 @@ async function beginOf(handle: FileHandle, after: Cursor | null): Promise<number
 async function successorOf(dir: string, { segment }: SegmentName): Promise<SegmentName | null> {
   const next = (await listSegments(dir)).find(one => one.segment > segment);
   if (next === undefined || next.segment === segment + 1) return next ?? null;
-  const text = `${dir}: records before ${next.first} were removed before they were read`;
-  throw new GatewayError('CURSOR_UNKNOWN', text);
+  throw removedBefore(dir, next);
+}
+
+function removedBefore(dir: string, { first }: SegmentName): GatewayError {
+  const text = `${dir}: records before ${first} were removed before they were read`;
+  return new GatewayError('CURSOR_UNKNOWN', text);
 }
 
 /** Behind the last whole line: what stands there is being written. */

@@ -11,7 +11,7 @@ import { GatewayError } from '../../core/errors.js';
 import type { Emit, Event, EventBody } from '../event.js';
 import type { Sink } from '../feeder.js';
 import { PatientWriter } from '../patient.js';
-import type { Bookmark, EventStore, StoreRead } from '../store.js';
+import type { Bookmark, EventStore, Mark, StoreRead } from '../store.js';
 import { openBookmark } from './bookmark.js';
 import { claimFolder, listSegments, prepareFolder } from './folder.js';
 import { type Manifest, parseSpoolLine } from './format.js';
@@ -80,7 +80,7 @@ export async function openSpool(options: SpoolOptions): Promise<EventStore> {
 class Spool implements EventStore {
   readonly name: string;
   readonly whenFull: Sink['whenFull'];
-  readonly opening: string;
+  readonly opening: Mark;
   readonly #options: SpoolOptions;
   readonly #clock: Clock;
   readonly #fsync: FsyncPolicy;
@@ -121,7 +121,7 @@ class Spool implements EventStore {
     this.#key = key;
     this.#manifest = manifest;
     this.#last = tail;
-    this.opening = `segment:${tail.segment + 1}`;
+    this.opening = { from: `segment:${tail.segment + 1}`, count: tail.n };
     this.#facts = facts;
     this.#unlock = unlock;
     this.#trimmer = new Trimmer(options.dir, key, { ...KEEP, ...options.keep });
@@ -130,6 +130,10 @@ class Spool implements EventStore {
 
   get failing(): boolean {
     return this.#writer.failing || this.#writer.broken !== null;
+  }
+
+  get removed(): number {
+    return this.#manifest.first - 1;
   }
 
   bookmark(name: string): Bookmark {
