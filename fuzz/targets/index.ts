@@ -12,6 +12,7 @@ import { head } from './head.js';
 import { placeholders } from './placeholders.js';
 import { policy } from './policy.js';
 import { responseHead } from './response-head.js';
+import { upstreamH2 } from './upstream-h2.js';
 import { websocket } from './websocket.js';
 
 export const TARGETS: readonly Target[] = [
@@ -26,6 +27,7 @@ export const TARGETS: readonly Target[] = [
   placeholders,
   h2Frames,
   h2,
+  upstreamH2,
   websocket,
   policy,
 ];
