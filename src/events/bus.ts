@@ -7,7 +7,7 @@
 import type { Clock } from '../core/clock.js';
 import { GatewayError } from '../core/errors.js';
 import { type Emit, EVENT_VERSION, type Event, type EventBody } from './event.js';
-import { Feeder, type Sink } from './feeder.js';
+import { type DeliveryCounts, Feeder, type Sink } from './feeder.js';
 import type { EventFilter } from './filter.js';
 import { FloodGate } from './flood.js';
 import type { Loss } from './queue.js';
@@ -33,6 +33,8 @@ export interface SinkState {
   readonly dropped: number;
   readonly failures: number;
   readonly blocked: boolean;
+  /** Null for a sink that sends nothing anywhere. */
+  readonly delivery: DeliveryCounts | null;
 }
 
 export interface EventBus {
@@ -162,8 +164,8 @@ class Bus implements EventBus {
   }
 
   get sinks(): readonly SinkState[] {
-    return this.#lasting.map(({ name, queued, dropped, failures, blocked }) => {
-      return { name, queued, dropped, failures, blocked };
+    return this.#lasting.map(({ name, queued, dropped, failures, blocked, delivery }) => {
+      return { name, queued, dropped, failures, blocked, delivery };
     });
   }
 

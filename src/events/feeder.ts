@@ -18,6 +18,18 @@ export interface SinkKeeper {
   passed(event: Event): void;
 }
 
+/** What became of events at a sink that sends them somewhere. */
+export interface DeliveryCounts {
+  /** Events for which the other side has taken responsibility. */
+  readonly delivered: number;
+  /** Batches sent, tried again ones included. */
+  readonly attempts: number;
+  /** Attempts that came to nothing. */
+  readonly faults: number;
+  /** Events in the dead-letter file. */
+  readonly deadLettered: number;
+}
+
 export interface Sink {
   /** Stands in `gateway.dropped` and in trouble reports. */
   readonly name: string;
@@ -33,6 +45,8 @@ export interface Sink {
   readonly listensOn?: readonly Endpoint[];
   /** True while the sink cannot put on record what it took: with `block`, the bus is blocked. */
   readonly failing?: boolean;
+  /** Of a sink that sends events somewhere. */
+  readonly counts?: DeliveryCounts;
   /** Takes events in order; the next batch comes when the promise has settled. A rejection loses this batch. */
   write(events: readonly Event[]): Promise<void> | void;
   /** Called once, before the first `write`. Whoever keeps it has settled an event when it says so, not by `write`. */
@@ -95,6 +109,10 @@ export class Feeder {
 
   get dropped(): number {
     return this.#queue.lost;
+  }
+
+  get delivery(): DeliveryCounts | null {
+    return this.#sink.counts ?? null;
   }
 
   get blocked(): boolean {

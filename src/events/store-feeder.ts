@@ -6,7 +6,7 @@
  */
 import { errorCode } from '../core/errors.js';
 import type { Event } from './event.js';
-import type { Sink } from './feeder.js';
+import type { DeliveryCounts, Sink } from './feeder.js';
 import type { Bookmark, EventStore, Mark } from './store.js';
 
 /** Batches between two notes of how far the sink is, while it is behind. */
@@ -62,6 +62,10 @@ export class StoreFeeder {
 
   get name(): string {
     return this.#options.sink.name;
+  }
+
+  get delivery(): DeliveryCounts | null {
+    return this.#options.sink.counts ?? null;
   }
 
   /** Not held by us: on disk. */

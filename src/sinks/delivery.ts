@@ -62,21 +62,13 @@ export interface DeliveryOptions {
   readonly random?: () => number;
 }
 
-/** What became of events, for metrics. */
-export interface DeliveryCounts {
-  delivered: number;
-  attempts: number;
-  faults: number;
-  deadLettered: number;
-}
-
 /** Estimated bytes of a batch. */
 const BATCH_BYTES = 1024 * 1024;
 
 export class Delivery implements Sink {
   readonly name: string;
   readonly whenFull: Sink['whenFull'];
-  readonly counts: DeliveryCounts = { delivered: 0, attempts: 0, faults: 0, deadLettered: 0 };
+  readonly counts = { delivered: 0, attempts: 0, faults: 0, deadLettered: 0 };
   failing = false;
   readonly #options: DeliveryOptions;
   readonly #givenUp = new AbortController();

@@ -153,7 +153,10 @@ export class Metrics implements Sink {
         registers,
         collect() {
           this.reset();
-          for (const state of sinks()) this.inc({ sink: state.name }, read(state));
+          for (const state of sinks()) {
+            const value = read(state);
+            if (value !== undefined) this.inc({ sink: state.name }, value);
+          }
         },
       });
     }
@@ -187,9 +190,9 @@ function phasesIn(registry: Registry): Phases {
   };
 }
 
-type SinkReading = readonly [name: string, help: string, read: (state: SinkState) => number];
+type Reading<T> = readonly [name: string, help: string, read: (state: SinkState) => T];
 
-const SINK_GAUGES: readonly SinkReading[] = [
+const SINK_GAUGES: readonly Reading<number>[] = [
   ['sallyport_sink_queued_events', 'Events that wait for the sink.', ({ queued }) => queued],
   [
     'sallyport_sink_blocked',
@@ -198,11 +201,32 @@ const SINK_GAUGES: readonly SinkReading[] = [
   ],
 ];
 
-const SINK_COUNTERS: readonly SinkReading[] = [
+/** Undefined where a sink has none such. */
+const SINK_COUNTERS: readonly Reading<number | undefined>[] = [
   [
     'sallyport_sink_dropped_events_total',
     'Events that the sink lost or never saw.',
     ({ dropped }) => dropped,
   ],
   ['sallyport_sink_failures_total', 'Writes that the sink refused or gave up.', ({ failures }) => failures],
+  [
+    'sallyport_sink_delivered_events_total',
+    'Events that the other side of the sink has taken.',
+    ({ delivery }) => delivery?.delivered,
+  ],
+  [
+    'sallyport_sink_attempts_total',
+    'Batches that the sink sent, tried again ones included.',
+    ({ delivery }) => delivery?.attempts,
+  ],
+  [
+    'sallyport_sink_faults_total',
+    'Attempts that came to nothing: each is tried again, put aside or given up.',
+    ({ delivery }) => delivery?.faults,
+  ],
+  [
+    'sallyport_sink_dead_letter_events_total',
+    'Events that the sink put aside in its dead-letter file.',
+    ({ delivery }) => delivery?.deadLettered,
+  ],
 ];

@@ -140,6 +140,11 @@ test('a peer down for a minute and back has every event once, and nothing is cou
   expect(new Set(peer.delivered.map(({ seq }) => seq)).size).toBe(500);
   expect(peer.delivered).toHaveLength(500);
   expect(bus.counts).toMatchObject({ dropped: 0 });
+  const [ours, witness] = bus.sinks;
+  expect(ours?.delivery).toMatchObject({ delivered: 500, deadLettered: 0 });
+  expect((ours?.delivery?.attempts ?? 0) - (ours?.delivery?.faults ?? 0)).toBe(peer.batches.length);
+  expect(ours?.delivery?.faults).toBeGreaterThan(1);
+  expect(witness?.delivery).toBeNull();
 });
 
 test('without a dead-letter file what is given up is counted, and told once the peer is back', async () => {

@@ -195,8 +195,9 @@ test('a scrape has counters, phases, script times, certificates and the sinks as
   const timings = { dns_ms: 2, connect_ms: 3, tls_ms: null, first_byte_ms: 40, total_ms: 50 };
   metrics.write([numbered(allowedBody({ timings }), 1), numbered(refusedBody(), 2)]);
   metrics.scriptCall('onRequest', 0.2);
-  const state = { name: 'siem', queued: 7, dropped: 2, failures: 1, blocked: true };
-  metrics.watch({ sinks: [state], minted: 4 });
+  const delivery = { delivered: 90, attempts: 12, faults: 3, deadLettered: 5 };
+  const state = { name: 'siem', queued: 7, dropped: 2, failures: 1, blocked: true, delivery };
+  metrics.watch({ sinks: [state, { ...state, name: 'log', delivery: null }], minted: 4 });
   const { status, text } = await scrape();
   expect(status).toBe(200);
   for (const line of [
@@ -211,9 +212,15 @@ test('a scrape has counters, phases, script times, certificates and the sinks as
     'sallyport_sink_queued_events{sink="siem"} 7',
     'sallyport_sink_dropped_events_total{sink="siem"} 2',
     'sallyport_sink_blocked{sink="siem"} 1',
+    'sallyport_sink_delivered_events_total{sink="siem"} 90',
+    'sallyport_sink_attempts_total{sink="siem"} 12',
+    'sallyport_sink_faults_total{sink="siem"} 3',
+    'sallyport_sink_dead_letter_events_total{sink="siem"} 5',
+    'sallyport_sink_failures_total{sink="log"} 1',
   ]) {
     expect(text.split('\n')).toContain(line);
   }
+  expect(text).not.toContain('sallyport_sink_attempts_total{sink="log"}');
   expect(text).not.toContain('phase="tls"');
   // Asked again, the counters have not doubled.
   expect((await scrape()).text).toContain('sallyport_events_total{type="request.done"} 1\n');
