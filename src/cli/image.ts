@@ -134,7 +134,6 @@ export async function withStore(
 }
 
 function explain(error: unknown): string {
-  if (errorCode(error) === 'ENOSPC') return 'the disk is full; nothing was kept';
   return error instanceof Error ? error.message : errorCode(error);
 }
 

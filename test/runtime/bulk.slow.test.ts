@@ -54,8 +54,9 @@ test(`${MIB} MiB go into a machine and out of it, and nobody on the way holds th
   const id = created.stdout.trim();
   expect(await vm('start', 'box')).toMatchObject({ code: 0, stderr: '' });
   const record = JSON.parse(readFileSync(join(work.dir, 'state/sandboxes', id, 'sandbox.json'), 'utf8'));
-  const supervisor = record.supervisorPid as number;
+  const supervisor = record.supervisor_pid as number;
   const before = peakOf(supervisor);
+  expect(before).toBeGreaterThan(0);
   const idle = await copy('box:/etc/passwd', join(work.dir, 'small'));
 
   expect(await copy(source, 'box:/workspace/bulk')).toBeLessThan(idle + MOST_MIB);

@@ -73,7 +73,9 @@ export class BlobStore {
         await resume(file, content, source);
         await file.sync();
       } catch (error) {
-        if (error instanceof GatewayError && error.code === 'IMAGE_INVALID') await rm(path, { force: true });
+        // What may be continued is kept, but not on a disk that others need to write to.
+        const isLost = error instanceof GatewayError && error.code === 'IMAGE_INVALID';
+        if (isLost || isDiskFull(error)) await rm(path, { force: true });
         throw error;
       } finally {
         await file.close();
@@ -112,6 +114,11 @@ export class BlobStore {
     for (const name of await readdir(this.#partial)) await remove(join(this.#partial, name));
     return freed;
   }
+}
+
+/** Of the file system, or of what its owner may use of it. */
+export function isDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errorCode(error));
 }
 
 export function digestOf(bytes: Uint8Array): Digest {

@@ -37,8 +37,10 @@ export async function writeLower(assembly: Assembly, path: string, signal?: Abor
     const failure = await fed;
     // A program that ended early leaves a broken pipe: what it said is the reason.
     if (failure instanceof Error && errorCode(failure) !== 'EPIPE') throw failure;
-    if (code !== 0 || failure !== undefined)
-      throw new GatewayError('IMAGE_STORE_FAILED', `sqfstar: ${(await said).trim()}`);
+    const why = (await said).trim();
+    if (/No space left|Disk quota exceeded/.test(why))
+      throw Object.assign(new Error(why), { code: 'ENOSPC' });
+    if (code !== 0 || failure !== undefined) throw new GatewayError('IMAGE_STORE_FAILED', `sqfstar: ${why}`);
   } catch (error) {
     child.kill('SIGKILL');
     await rm(path, { force: true });

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { errorCode, GatewayError } from '../../core/errors.js';
 import type { ImageConfig } from '../config.js';
 import { type Assembly, assemble, DEFAULT_BOUNDS } from './assemble.js';
-import { BlobStore } from './blobs.js';
+import { BlobStore, isDiskFull } from './blobs.js';
 import type { Bounds } from './decompress.js';
 import { Derived } from './derived.js';
 import { lockFile } from './lock.js';
@@ -262,6 +262,13 @@ export class ImageStore {
     const lock = await lockFile(this.#lock(), 'shared', signal);
     try {
       return await work();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      throw new GatewayError(
+        'IMAGE_STORE_FAILED',
+        `the disk of ${this.#folder} is full: make room there, or remove images (\`sallyport image rm\`, \`image prune\`); nothing of the new one was kept`,
+        { cause: error },
+      );
     } finally {
       await lock.release();
     }

@@ -39,7 +39,7 @@ import { GuestExec } from './guest-exec.js';
 import type { GuestFiles, ImageFile } from './guest-files.js';
 import { prepareGuest } from './guest-setup.js';
 import { disksOf, type OpenShares, openShares } from './shares.js';
-import type { Vmm } from './vmm.js';
+import { endOf, type Vmm, type VmmExit } from './vmm.js';
 
 export interface QemuParts {
   readonly guest: GuestFiles;
@@ -103,9 +103,9 @@ export class QemuMachine implements Machine {
       throw error;
     });
     this.#vmm = vmm;
-    this.#ended = vmm.exit.then(async ({ said }) => {
+    this.#ended = vmm.exit.then(async exit => {
       await this.#release();
-      return this.#end(said);
+      return this.#end(exit);
     });
     try {
       const env = await prepareGuest(
@@ -153,12 +153,12 @@ export class QemuMachine implements Machine {
     await Promise.all([forwards?.close(), shares?.close()]);
   }
 
-  #end(said: string): MachineExit {
+  #end(exit: VmmExit): MachineExit {
     this.#running = null;
     if (this.#stopping) return { reason: 'stopped', message: '' };
     const last = this.#vmm?.screen.tail(LINES_OF_PANIC) ?? '';
     const panic = /Kernel panic[^\n]*/.exec(last)?.[0];
-    return { reason: 'ended', message: panic ?? (said || 'the machine switched itself off') };
+    return { reason: 'ended', message: panic ?? endOf(exit) };
   }
 
   /** The image, read-only, and a disk for what changes; a machine that keeps nothing gets a new one each time. */

@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readlinkSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { Duplex, Readable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type Cell, findTools, keepDescriptors, nsenterArgs } from '../../net/vestibule/index.js';
@@ -49,6 +50,21 @@ export interface Vmm {
 }
 
 const MOST_SAID = 8192;
+
+/** Bubblewrap tells a signal that ended QEMU as a shell would. */
+const KILLED = 128;
+
+/** One sentence for an operator. */
+export function endOf({ code, signal, said }: VmmExit): string {
+  if (said !== '') return said;
+  if (signal !== null || (code ?? 0) > KILLED) {
+    const number = signal === null ? (code ?? 0) - KILLED : constants.signals[signal];
+    const [name = `signal ${number}`] =
+      Object.entries(constants.signals).find(([, value]) => value === number) ?? [];
+    return `the machine was killed from outside (${name}): by somebody, or for want of memory`;
+  }
+  return code === 0 ? 'the machine switched itself off' : `QEMU ended with ${code}`;
+}
 
 export async function startVmm(spec: VmmSpec): Promise<Vmm> {
   const program = needProgram(spec.line.arch === 'x64' ? 'qemu-system-x86_64' : 'qemu-system-aarch64');

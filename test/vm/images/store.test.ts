@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -218,6 +219,18 @@ test('ImageStore does not collect while another is adding', async () => {
     expect(await store.collect(AbortSignal.timeout(100))).toBeNull();
   });
   expect(await store.collect(AbortSignal.timeout(5000))).toBe(0);
+});
+
+test('ImageStore waits for a lock while its holder lives, and takes what a killed one left', async () => {
+  const HOLD = 'open F, ">>", $ARGV[0]; flock F, 2; syswrite STDOUT, "held"; sleep 1000';
+  const holder = spawn('perl', ['-e', HOLD, join(dir, 'images/lock')]);
+  await once(holder.stdout, 'data');
+  const waits = store.adding(() => Promise.resolve('in'), AbortSignal.timeout(200));
+  await expect(waits).rejects.toThrow(/abort/i);
+  holder.kill('SIGKILL');
+  await once(holder, 'close');
+  writeFileSync(join(dir, 'images/lock'), 'of a process that is gone');
+  expect(await store.adding(() => Promise.resolve('in'))).toBe('in');
 });
 
 test('ImageStore removes what a killed process left half written', async () => {

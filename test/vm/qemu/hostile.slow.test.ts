@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Machine } from '../../../src/vm/backend.js';
 import { ensureDefaultImage, ensureGuestFiles } from '../../../src/vm/qemu/index.js';
 import { QemuMachine } from '../../../src/vm/qemu/machine.js';
+import { MAIN, Workplace } from '../../support/cli.js';
 import { configOf, createMachine, guestHome, removeFolders } from './stage.js';
 
 /** Guests that misbehave: each a clear error, and nothing that outlives it. */
@@ -134,4 +136,26 @@ test('what is kept is there again, what is not kept is gone', async () => {
   await second.start();
   expect(Buffer.from(await second.readFile('/kept')).toString()).toBe('yes');
   await second.close();
+});
+
+test('a disk of the host that is full is an error in the guest, not a machine that stands still', async () => {
+  const work = new Workplace();
+  const state = join(work.dir, 'state');
+  mkdirSync(join(state, 'run'), { recursive: true });
+  await (await createMachine()).close();
+  symlinkSync(join(guestHome(), 'guest'), join(state, 'guest'));
+  // A disk of its own for what runs keep, gone with the mount namespace.
+  const script = 'mount -t tmpfs -o size=24m,mode=0700 none "$1" && shift && exec "$@"';
+  const guest = 'dd if=/dev/zero of=/fill bs=1M count=64 conv=fsync; echo "dd $?"; echo still here';
+  const flags = ['--vm', '--accel', 'tcg', '--network', 'disabled', '--quiet'];
+  const run = [process.execPath, MAIN, 'run', ...flags, '--', 'sh', '-c', guest];
+  const { status, stdout, stderr } = spawnSync(
+    'unshare',
+    ['--user', '--map-root-user', '--mount', 'sh', '-c', script, 'sh', join(state, 'run'), ...run],
+    { env: { PATH: process.env.PATH, HOME: work.dir, SALLYPORT_STATE: state }, encoding: 'utf8' },
+  );
+  work.remove();
+  expect(stderr).toMatch(/error|full|space/i);
+  expect(stdout).toBe('dd 1\nstill here\n');
+  expect(status).toBe(0);
 });

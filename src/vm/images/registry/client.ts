@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, GatewayError } from '../../../core/errors.js';
-import { digestOf } from '../blobs.js';
+import { digestOf, isDiskFull } from '../blobs.js';
 import { type Digest, isDigest, MAX_DOCUMENT_BYTES, MEDIA } from '../manifest.js';
 import { parseChallenge, tokenUrl } from './challenge.js';
 import { mayFollow, type RegistryOrigin } from './origin.js';
@@ -170,7 +170,7 @@ export async function persistently<T>(work: () => Promise<T>, signal?: AbortSign
     } catch (error) {
       signal?.throwIfAborted();
       const isFinal = error instanceof GatewayError && error.code !== 'IMAGE_PULL_FAILED';
-      if (isFinal || errorCode(error) === 'ENOSPC' || attempt === BLOB_ATTEMPTS) throw error;
+      if (isFinal || isDiskFull(error) || attempt === BLOB_ATTEMPTS) throw error;
       await sleep(WAIT_MS * 2 ** attempt, undefined, { signal });
     }
   }
