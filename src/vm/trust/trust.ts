@@ -74,7 +74,8 @@ export function planTrust(caPem: string, { bundles, javaStores }: HostTrust): Tr
   };
 }
 
-/** A bundle that does not end its last line would swallow our first. */
+/** A bundle that does not end its last line would swallow our first. One of a root that is kept may hold it already. */
 function append(bundle: string, caPem: string): string {
+  if (bundle.includes(caPem)) return bundle;
   return bundle === '' || bundle.endsWith('\n') ? bundle + caPem : `${bundle}\n${caPem}`;
 }

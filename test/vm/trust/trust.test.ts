@@ -29,6 +29,16 @@ describe('planTrust', () => {
     expect(contentOf(CA_FILE)).toBe(pem('ours'));
   });
 
+  test('adds it once, however often the same root is started', () => {
+    const again = planTrust(pem('ours'), {
+      bundles: new Map([['/etc/b', pem('root') + pem('ours')]]),
+      javaStores: [],
+    });
+    expect(Buffer.from(again.files.find(({ path }) => path === '/etc/b')?.content ?? []).toString()).toBe(
+      pem('root') + pem('ours'),
+    );
+  });
+
   test('points every variable at a file that it lays down', () => {
     const paths = new Set(trust.files.map(({ path }) => path));
     expect(trust.env.get('SSL_CERT_FILE')).toBe(BUNDLE_FILE);
