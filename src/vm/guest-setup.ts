@@ -1,16 +1,21 @@
-/** What a guest is told once it is up: names, resolver, the authority. Gives the environment of its commands. */
-import type { VMConfig } from '../backend.js';
-import type { DataFile } from '../command.js';
-import { DEFAULT_WORKSPACE } from '../config.js';
-import { emitResolvConf } from '../process/etc.js';
-import type { GuestFileAccess } from './guest-access.js';
-import { guestTrust } from './guest-trust.js';
+/** What a guest made of an image is told before its first command: names, resolver, the authority. Gives the environment of its commands. */
+import type { VMConfig } from './backend.js';
+import type { DataFile } from './command.js';
+import { DEFAULT_WORKSPACE } from './config.js';
+import { emitResolvConf } from './process/etc.js';
+import { type GuestPlaces, guestTrust } from './trust/guest-trust.js';
+
+/** Files of a guest as they are looked at and laid before its first command. */
+export interface GuestFileLayer extends GuestPlaces {
+  /** Lays all of them, links on the way followed; a path that ends with `/` is a folder. */
+  putFiles(files: readonly (DataFile & { readonly mode?: number })[]): Promise<void>;
+}
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export async function prepareGuest(
   config: VMConfig,
-  guest: GuestFileAccess,
+  guest: GuestFileLayer,
 ): Promise<ReadonlyMap<string, string>> {
   const { door, vfs, workingDir, imageConfig } = config;
   const trust = door === null ? { files: [], env: new Map() } : await guestTrust(door.caPem, guest);

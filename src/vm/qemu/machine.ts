@@ -29,6 +29,7 @@ import {
   type PortForward,
 } from '../config.js';
 import { ErrVMNotRunning, ErrVMStartFailed, ErrVMState } from '../errors.js';
+import { prepareGuest } from '../guest-setup.js';
 import { openMachineForwards } from '../port-forwards.js';
 import type { Agent } from './agent/agent.js';
 import { type Attachments, planAttachments } from './attachments.js';
@@ -37,7 +38,6 @@ import type { Accel, DiskFile } from './command-line.js';
 import { GuestFileAccess } from './guest-access.js';
 import { GuestExec } from './guest-exec.js';
 import type { GuestFiles, ImageFile } from './guest-files.js';
-import { prepareGuest } from './guest-setup.js';
 import { disksOf, type OpenShares, openShares } from './shares.js';
 import { endOf, type Vmm, type VmmExit } from './vmm.js';
 

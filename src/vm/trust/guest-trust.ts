@@ -5,9 +5,15 @@
  * the next collection keeps it. Only the certificate: the key never leaves the gateway.
  */
 import type { DataFile } from '../command.js';
-import { BUNDLES, JAVA_STORES } from '../trust/places.js';
-import { planTrust } from '../trust/trust.js';
-import type { GuestFileAccess } from './guest-access.js';
+import { BUNDLES, JAVA_STORES } from './places.js';
+import { planTrust } from './trust.js';
+
+/** A guest's files, links resolved inside it. */
+export interface GuestPlaces {
+  /** Those of `paths` where something is; a `*` in one stands for every name of a folder. */
+  existing(paths: readonly string[]): Promise<readonly string[]>;
+  readFile(path: string): Promise<Uint8Array>;
+}
 
 /** Where `update-ca-certificates` (Debian, Alpine, SUSE) and `update-ca-trust` (Fedora, Arch) look for more. */
 const ANCHORS = [
@@ -41,7 +47,7 @@ export interface GuestTrust {
 }
 
 /** Looks at the guest, and says what to lay there. */
-export async function guestTrust(caPem: string, guest: GuestFileAccess): Promise<GuestTrust> {
+export async function guestTrust(caPem: string, guest: GuestPlaces): Promise<GuestTrust> {
   const there = new Set(await guest.existing([...BUNDLES, ...PYTHON_BUNDLES, ...JAVA_IN_GUEST, ...ANCHORS]));
   const java = new Set([...there].filter(path => path.endsWith('/cacerts')));
   const anchors = ANCHORS.filter(path => there.has(path));
