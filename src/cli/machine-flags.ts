@@ -8,44 +8,61 @@ export function withMachineFlags(command: Command): Command {
   return command
     .option('--vm', 'run it in a virtual machine of its own, under QEMU', false)
     .option(
-      '--image <name>',
-      'with --vm: what to boot (default: an image made of this machine’s own programs)',
+      '--image <name|path>',
+      'the root of the command: an image, or the path of a layout, archive or folder; with --vm: what it boots',
     )
     .option(
       '--registry <host>',
-      'with --vm: where an image without a registry in its name is pulled from; may be repeated',
+      'with --image or --vm: where an image without a registry in its name is pulled from; may be repeated',
       collect,
     )
     .addOption(
-      new Option('--pull <when>', 'with --vm: ask registries for an image that is not here').choices([
-        'missing',
-        'never',
-      ]),
+      new Option(
+        '--pull <when>',
+        'with --image or --vm: ask registries for an image that is not here',
+      ).choices(['missing', 'never']),
     )
     .option('--cpus <count>', 'with --vm: processors (default: 1)')
     .option('--memory <MiB>', 'with --vm: memory (default: 512)')
     .option('--disk <MiB>', 'with --vm: room for what changes (default: 5120)')
-    .option('--volume <host:guest[:ro]>', 'with --vm: a folder of this machine, below /workspace', collect)
-    .option('--publish <[ip:]port:guestport[/udp]>', 'with --vm: a port that leads into it', collect)
+    .option(
+      '--volume <host:guest[:ro]>',
+      'with --image or --vm: a folder of this machine, below /workspace',
+      collect,
+    )
+    .option(
+      '--publish <[ip:]port:guestport[/udp]>',
+      'with --image or --vm: a port that leads into it',
+      collect,
+    )
     .addOption(
       new Option('--accel <how>', 'with --vm: insist on kvm or on emulation').choices(['auto', 'kvm', 'tcg']),
     )
     .addOption(
-      new Option('--network <mode>', 'with --vm: nat is the gateway').choices(['nat', 'disabled', 'bridged']),
+      new Option('--network <mode>', 'with --image or --vm: nat is the gateway').choices([
+        'nat',
+        'disabled',
+        'bridged',
+      ]),
     );
 }
 
-const ONLY_MACHINES = [
-  ...(['image', 'registry', 'pull', 'cpus', 'memory', 'disk', 'volume', 'publish'] as const),
-  ...(['accel', 'network'] as const),
-];
+const ONLY_MACHINES = ['cpus', 'memory', 'disk', 'accel'] as const;
+const WITH_IMAGE = ['registry', 'pull', 'volume', 'publish', 'network'] as const;
 
-/** What only a machine has is refused for a command of this one, not left out. */
+/** What only a machine, or only an image's root, has is refused elsewhere, not left out. */
 export function refuseMachineFlags(flags: MachineFlags): void {
-  const given = ONLY_MACHINES.filter(name => flags[name] !== undefined).map(name => `--${name}`);
-  if (given.length === 0) return;
+  if (flags.vm === true) return;
+  const given = (names: readonly (keyof MachineFlags)[]): string[] =>
+    names.filter(name => flags[name] !== undefined).map(name => `--${name}`);
+  const machines = given(ONLY_MACHINES);
+  if (machines.length > 0) {
+    throw new GatewayError('CONFIG_INVALID', `only for a machine: ${machines.join(', ')}. Add --vm`);
+  }
+  const images = flags.image === undefined ? given(WITH_IMAGE) : [];
+  if (images.length === 0) return;
   throw new GatewayError(
     'CONFIG_INVALID',
-    `only for a machine: ${given.join(', ')}. Add --vm; a command of this machine has --bind for folders, and always the gateway for its network`,
+    `only with an image: ${images.join(', ')}. Add --image, or --vm; a command of this machine has --bind for folders, and always the gateway for its network`,
   );
 }

@@ -46,7 +46,7 @@ export function program(io: Io, exit: (code: number) => void): Command {
 function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void {
   const run = withPolicyFlags(sallyport.command('run'))
     .description('run a command in a sandbox whose only way to the network is the gateway')
-    .argument('<command...>', 'the command and its arguments, after --')
+    .argument('[command...]', 'the command and its arguments, after -- (default: that of the image)')
     .passThroughOptions()
     .option('--upstream-ca <file>', 'PEM roots to trust beside the system’s, for upstreams', collect)
     .option('--script <file>', 'a policy script (.js or .ts) that is asked after the rules')
@@ -73,7 +73,9 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     .option('--clear-env', 'keep only PATH, HOME, TERM, locale and what --env names', false);
   withMachineFlags(run)
     .addHelpText('after', RUN_HELP)
-    .action(async (argv: [string, ...string[]], flags) => {
+    .action(async (argv: string[], flags, command: Command) => {
+      if (argv.length === 0 && !flags.vm && flags.image === undefined)
+        command.error("error: missing required argument 'command'");
       const { runRun } = await import('./run.js');
       exit(await runRun(flags, argv, io));
     });

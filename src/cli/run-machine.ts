@@ -1,12 +1,16 @@
-/** `sallyport run --vm`: one command in a machine of its own kernel (shell: signals, the terminal, a scratch folder). */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+/**
+ * `sallyport run --vm` and `sallyport run --image`: one command in a machine of its own kernel, or in the root of an image
+ * (shell: signals, the terminal, a scratch folder).
+ */
+import { mkdir, readdir } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, GatewayError } from '../core/errors.js';
 import type { Gateway } from '../gateway.js';
 import {
   type AccelWish,
+  type Backend,
   composeCommand,
   createQemuBackend,
   DEFAULT_CPUS,
@@ -17,10 +21,12 @@ import {
   type ExecOptions,
   type Execution,
   type InteractiveExecution,
+  type Machine,
   type MachineDoor,
   parsePublish,
   parseVolumeMount,
-  type QemuMachine,
+  processBackend,
+  removeTree,
   type VMConfig,
 } from '../vm/index.js';
 import type { Io } from './io.js';
@@ -66,7 +72,7 @@ export interface MachineRunOptions {
   readonly io: Io;
 }
 
-/** Boots, runs `argv` to its end, switches off. */
+/** Starts a machine, runs `argv` to its end, ends it. */
 export async function runInMachine(
   gateway: Gateway,
   flags: MachineFlags,
@@ -75,23 +81,20 @@ export async function runInMachine(
 ): Promise<MachineRun> {
   const network = networkOf(flags);
   refuseHostFolders(flags);
+  const backend = backendOf(flags, io);
   const { state } = statePaths(process.env);
   await removeAbandoned(join(state, 'run'));
   const stateDir = join(state, 'run', `${id}.${process.pid}`);
   const stop = new AbortController();
   const release = onSignals(signal => stop.abort(signal));
-  let machine: QemuMachine | null = null;
+  let machine: Machine | null = null;
   let door: Awaited<ReturnType<Gateway['openDoor']>> | null = null;
   try {
     const image = await imageOf(flags, state, stop.signal, io);
-    if (network !== 'disabled') door = await gateway.openDoor(id, 'tap');
+    if (network !== 'disabled') door = await gateway.openDoor(id, backend.link);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    const backend = createQemuBackend({
-      accel: flags.accel ?? 'auto',
-      ...(!flags.quiet && { tell: message => io.stderr(`sallyport: ${message}\n`) }),
-    });
     const config = configOf(flags, {
-      ...{ id, stateDir, homeDir: state, image },
+      ...{ id, stateDir, homeDir: state, ...image },
       ...{ door, gateway, hide },
     });
     machine = await backend.create(config);
@@ -99,6 +102,7 @@ export async function runInMachine(
     void door?.closed.then(() => machine?.stop());
     await machine.start(stop.signal);
     release();
+    if (!flags.quiet) for (const note of machine.notes) io.stderr(`sallyport: ${note}\n`);
     const exit = await runCommand(machine, gateway, { id, flags, argv, env: environmentOf(flags, kept) });
     return { code: exit.exitCode, stopped: door?.stopped ?? null };
   } catch (error) {
@@ -109,15 +113,35 @@ export async function runInMachine(
     release();
     await machine?.close();
     await door?.close();
-    await rm(stateDir, { recursive: true, force: true });
+    await removeTree(stateDir);
   }
 }
 
-/** Fetched before anything is opened: a wrong name costs no door. */
-async function imageOf(flags: MachineFlags, homeDir: string, signal: AbortSignal, io: Io): Promise<string> {
+type NamedImage = Pick<VMConfig, 'image' | 'localBundlePath'>;
+
+/**
+ * Fetched before anything is opened: a wrong name costs no door. A path is told from a name by how it begins; a name of
+ * an image begins with a letter or digit.
+ */
+async function imageOf(
+  flags: MachineFlags,
+  homeDir: string,
+  signal: AbortSignal,
+  io: Io,
+): Promise<NamedImage> {
+  if (flags.image !== undefined && /^\.{0,2}\//.test(flags.image))
+    return { image: '', localBundlePath: resolve(flags.image) };
   const { env, stderr } = process;
   const place = { homeDir, env, signal, shown: flags.quiet ? null : io, isTerminal: stderr.isTTY === true };
-  return await pulledImage(flags, place);
+  return { image: await pulledImage(flags, place) };
+}
+
+function backendOf({ vm, accel = 'auto', quiet }: MachineFlags, io: Io): Backend {
+  if (vm !== true) return processBackend;
+  return createQemuBackend({
+    accel,
+    ...(!quiet && { tell: message => io.stderr(`sallyport: ${message}\n`) }),
+  });
 }
 
 /** The disks of runs that were killed: each folder is named after the process that made it. */
@@ -125,7 +149,7 @@ async function removeAbandoned(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   for (const name of names) {
     const pid = Number(name.split('.').at(-1));
-    if (!isAlive(pid)) await rm(join(folder, name), { recursive: true, force: true });
+    if (!isAlive(pid)) await removeTree(join(folder, name));
   }
 }
 
@@ -147,15 +171,15 @@ function networkOf({ network = 'nat' }: MachineFlags): 'nat' | 'disabled' {
 }
 
 /** The machine has files of its own. */
-function refuseHostFolders({ bind, roBind, fsIsolation }: MachineFlags): void {
+function refuseHostFolders({ vm, bind, roBind, fsIsolation }: MachineFlags): void {
   if ((bind ?? roBind) === undefined && fsIsolation) return;
   throw new GatewayError(
     'CONFIG_INVALID',
-    '--bind, --ro-bind and --no-fs-isolation are for a command of this machine, not for --vm',
+    `--bind, --ro-bind and --no-fs-isolation are for a command of this machine, not for ${vm === true ? '--vm' : '--image'}: take --volume`,
   );
 }
 
-interface Places extends Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'image' | 'hide'> {
+interface Places extends NamedImage, Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'hide'> {
   readonly door: MachineDoor | null;
   readonly gateway: Gateway;
 }
@@ -218,11 +242,13 @@ interface Command {
 }
 
 async function runCommand(
-  machine: QemuMachine,
+  machine: Machine,
   gateway: Gateway,
   { id, flags, argv, env }: Command,
 ): Promise<ExecExit> {
   const whole = composeCommand(machine.imageConfig, argv);
+  if (whole.length === 0)
+    throw new GatewayError('CONFIG_INVALID', 'the image names no command: say one after --');
   const [program = '', ...args] = whole;
   const options: ExecOptions = {
     ...{ args, env, timeoutMs: 0 },
@@ -238,7 +264,7 @@ async function runCommand(
   return ended;
 }
 
-async function onPipes(machine: QemuMachine, program: string, options: ExecOptions): Promise<ExecExit> {
+async function onPipes(machine: Machine, program: string, options: ExecOptions): Promise<ExecExit> {
   const run = await machine.execStream(program, { ...options, stdin: 'pipe' });
   const release = forwardSignals(run);
   const outputs = [
@@ -256,7 +282,7 @@ async function onPipes(machine: QemuMachine, program: string, options: ExecOptio
   }
 }
 
-async function onTerminal(machine: QemuMachine, program: string, options: ExecOptions): Promise<ExecExit> {
+async function onTerminal(machine: Machine, program: string, options: ExecOptions): Promise<ExecExit> {
   const { rows, columns: cols } = process.stdout;
   const run = await machine.execInteractive(program, { ...options, rows, cols });
   const resize = (): void => run.resize(process.stdout.rows, process.stdout.columns);

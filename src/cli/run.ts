@@ -49,12 +49,13 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 ];
 
 /** Runs `argv` to its end; resolves to the exit code of this process. */
-export async function runRun(flags: RunFlags, argv: readonly [string, ...string[]], io: Io): Promise<number> {
+export async function runRun(flags: RunFlags, argv: readonly string[], io: Io): Promise<number> {
   let gateway: Gateway | null = null;
   let opened: OpenedSinks | null = null;
   let spool: EventStore | null = null;
   const narrator = createNarrator({ colour: io.colour });
   try {
+    refuseMachineFlags(flags);
     const { layers, literals } = await policyLayers(flags);
     const paths = statePaths(process.env);
     spool = await openFlaggedSpool(flags, io);
@@ -71,16 +72,8 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
       ...(opened.metrics && { meter: opened.metrics }),
       ...(spool && { spool }),
     });
-    const { bus } = gateway;
-    opened.metrics?.watch({
-      get sinks() {
-        return bus.sinks;
-      },
-      get minted() {
-        return ca.minted;
-      },
-    });
-    bus.subscribe(event => {
+    watchMetrics(opened, gateway, ca);
+    gateway.bus.subscribe(event => {
       const line = narrator.line(event);
       if (line !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${line}\n`);
     });
@@ -90,7 +83,7 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     const hide = [...paths.hidden, ...ownFiles(flags), ...spoolFiles(flags), ...opened.hidden];
     const kept = opened.variables;
     const { code, stopped } =
-      flags.vm === true
+      flags.vm === true || flags.image !== undefined
         ? await runInMachine(gateway, flags, argv, { id, hide, kept, io })
         : await runOnHost(gateway, flags, argv, { id, hide, kept });
     if (stopped === null) return code;
@@ -108,6 +101,17 @@ export async function runRun(flags: RunFlags, argv: readonly [string, ...string[
     const summary = narrator.summary();
     if (summary !== null && !flags.quiet && flags.eventLog !== '-') io.stderr(`${summary}\n`);
   }
+}
+
+function watchMetrics({ metrics }: OpenedSinks, { bus }: Gateway, ca: Ca): void {
+  metrics?.watch({
+    get sinks() {
+      return bus.sinks;
+    },
+    get minted() {
+      return ca.minted;
+    },
+  });
 }
 
 /** With the ledger, `sallyport secrets whose` can tell later for whom a placeholder was made. */
@@ -152,14 +156,13 @@ interface HostRun {
 async function runOnHost(
   gateway: Gateway,
   flags: RunFlags,
-  argv: readonly [string, ...string[]],
+  [program = '', ...args]: readonly string[],
   { id, hide, kept }: HostRun,
 ): Promise<MachineRun> {
-  refuseMachineFlags(flags);
   const sandbox = await gateway.openSandbox(id);
   const workdir = workdirOf(flags);
   const command = await sandbox.run({
-    argv,
+    argv: [program, ...args],
     env: environmentOf(flags, without(process.env, kept)),
     workdir,
     binds: [

@@ -2,10 +2,7 @@
 import { join } from 'node:path';
 import { GatewayError } from '../core/errors.js';
 import { ImageStore, loginFor, type PullProgress } from '../vm/images/index.js';
-import type { Config } from '../vm/index.js';
-
-/** Made on this machine; no registry has it. */
-const DEFAULT_IMAGE = 'default';
+import { type Config, DEFAULT_IMAGE } from '../vm/index.js';
 
 export interface ImageWish {
   readonly homeDir: string;

@@ -98,15 +98,12 @@ export class Runtime implements AsyncDisposable {
   async create(name: string | null | undefined, options: CreateOptions = {}): Promise<Sandbox> {
     const store = await this.#opened();
     const { backend = DEFAULT_BACKEND, detach = false, onPull, signal, ...rest } = options;
-    // Of the host's own programs there is no image.
-    const takesImages = backendOf(backend).link === 'tap';
+    backendOf(backend);
     const asked = configFrom(rest, { network: this.#defaultNetwork() });
     validateNetworkConfig(asked.network);
     const values = valuesOf(asked);
     refuseValuesIn(asked.env, values);
-    const image = takesImages
-      ? await ensureImage(asked, this.#images(store, { onPull, signal }))
-      : asked.image;
+    const image = await ensureImage(asked, this.#images(store, { onPull, signal }));
     const config = { ...asked, image };
     const id = randomBytes(6).toString('hex');
     const record: SandboxRecord = {

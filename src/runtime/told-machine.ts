@@ -42,6 +42,10 @@ export function toldMachine(machine: Machine, telling: Telling): Machine {
   };
   return {
     ...told,
+    imageConfig: machine.imageConfig,
+    get notes() {
+      return machine.notes;
+    },
     get forwards() {
       return machine.forwards;
     },

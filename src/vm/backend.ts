@@ -65,6 +65,10 @@ export interface VMConfig {
 }
 
 export interface Machine extends AsyncDisposable {
+  /** What its image, or the configuration in its place, says of the commands to run in it. */
+  readonly imageConfig: ImageConfig;
+  /** What holds in another way than one may think: each a sentence for an operator. Complete once it runs. */
+  readonly notes: readonly string[];
   /** The forwards that are open, with the ports that they got; empty while it does not run. */
   readonly forwards: readonly PortForward[];
   /** Of the machine's first process on the host; null while none runs. */

@@ -16,6 +16,8 @@ export const DEFAULT_GRACEFUL_SHUTDOWN_PERIOD = 0;
 export const DEFAULT_WORKSPACE = '/workspace';
 export const DEFAULT_DNS_SERVERS: readonly string[] = ['8.8.8.8', '8.8.4.4'];
 export const DEFAULT_MTU = 1500;
+/** Made on this machine by `sallyport image build default`; no registry has it. */
+export const DEFAULT_IMAGE = 'default';
 
 export interface Resources {
   /** May be a fraction where the backend can give one. */

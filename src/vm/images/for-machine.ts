@@ -16,14 +16,33 @@ export interface MachineImage {
   readonly config: ImageConfig;
 }
 
-/** Throws `IMAGE_NOT_FOUND`, `IMAGE_INVALID`. */
+export interface MachineTree {
+  /** The image as a folder of ours, in which nobody may write. */
+  readonly tree: string;
+  readonly config: ImageConfig;
+}
+
+/** For a kernel of its own. Throws `IMAGE_NOT_FOUND`, `IMAGE_INVALID`. */
 export async function machineImage(spec: MachineImageSpec): Promise<MachineImage> {
+  const { store, found } = await pinnedImage(spec);
+  return { lower: await store.lower(found.manifest), config: found.config };
+}
+
+/** For the host's kernel. Throws `IMAGE_NOT_FOUND`, `IMAGE_INVALID`. */
+export async function machineTree(spec: MachineImageSpec): Promise<MachineTree> {
+  const { store, found } = await pinnedImage(spec);
+  return { tree: await store.tree(found.manifest), config: found.config };
+}
+
+async function pinnedImage(
+  spec: MachineImageSpec,
+): Promise<{ readonly store: ImageStore; readonly found: StoredImage }> {
   const store = await ImageStore.open(join(spec.homeDir, 'images'));
   const found = await heldImage(store, spec);
   // Between the look and the pin somebody may have collected: what is pinned is looked at again.
   await store.pin(spec.stateDir, found.manifest);
   await store.describe(found.manifest);
-  return { lower: await store.lower(found.manifest), config: found.config };
+  return { store, found };
 }
 
 async function heldImage(

@@ -1,5 +1,11 @@
 /** The images' public face. */
-export { type MachineImage, type MachineImageSpec, machineImage } from './for-machine.js';
+export {
+  type MachineImage,
+  type MachineImageSpec,
+  type MachineTree,
+  machineImage,
+  machineTree,
+} from './for-machine.js';
 export type { Digest, Platform } from './manifest.js';
 export type { Credentials } from './registry/client.js';
 export { loginFor } from './registry/logins.js';

@@ -1,25 +1,38 @@
-/** The backend of this host's own programs: namespaces and bubblewrap, no kernel of its own. */
+/** The backend of processes on this host's kernel: namespaces and bubblewrap, the host's own programs or an image's. */
+import { join } from 'node:path';
 import type { Backend, Machine, VMConfig } from '../backend.js';
-import { DEFAULT_WORKSPACE } from '../config.js';
+import { DEFAULT_IMAGE } from '../config.js';
 import { ErrInvalidConfig } from '../errors.js';
+import { type MachineTree, machineTree } from '../images/index.js';
+import { unpackDefaultImage } from '../qemu/index.js';
 import { ProcessMachine } from './machine.js';
+import { hostPremise, imagePremise } from './premises.js';
 
 export const processBackend: Backend = {
   name: 'process',
   link: 'cell',
   async create(config: VMConfig): Promise<Machine> {
     refuseUnsupported(config);
-    return new ProcessMachine(config, config.vfs.workspace ?? DEFAULT_WORKSPACE);
+    const image = await imageOf(config);
+    if (image === null) return new ProcessMachine(config, config.imageConfig ?? {}, hostPremise(config));
+    const imageConfig = config.imageConfig ?? image.config;
+    return new ProcessMachine(config, imageConfig, imagePremise(config, image.tree, imageConfig));
   },
 };
 
+/** Null for the host's own programs. */
+async function imageOf(config: VMConfig): Promise<MachineTree | null> {
+  const { image, localBundlePath, homeDir, stateDir } = config;
+  if (localBundlePath !== undefined || (image !== '' && image !== DEFAULT_IMAGE))
+    return await machineTree(config);
+  if (image === '') return null;
+  const tree = join(stateDir, 'default-image');
+  await unpackDefaultImage(homeDir, tree);
+  return { tree, config: {} };
+}
+
 /** What only a machine with a kernel of its own can have is refused, not left out. */
 function refuseUnsupported(config: VMConfig): void {
-  if (config.image !== '' || config.localBundlePath !== undefined) {
-    throw new ErrInvalidConfig(
-      "the process backend runs this host's own programs: an image needs the backend qemu",
-    );
-  }
   if (config.extraDisks.length > 0) {
     throw new ErrInvalidConfig(
       'extra_disks: the process backend has no block devices; take the backend qemu',

@@ -9,12 +9,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
-import { type Cell, keepDescriptors, nsenterArgs, type Tools } from '../../net/vestibule/index.js';
+import { type Cell, keepDescriptors, type Tools } from '../../net/vestibule/index.js';
 import type { CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from '../command.js';
 import { bwrapArgs, coverable, emitArgs } from './bwrap.js';
 import { emitNsswitch, emitResolvConf, HOSTS } from './etc.js';
 import { commandOf } from './family.js';
 import { hostFiles, readHostText } from './host.js';
+import { type Enclosure, intoArgs } from './join.js';
 import { findCommand } from './lookup.js';
 import { type Mount, planMounts } from './mounts.js';
 import { emitFilter } from './seccomp.js';
@@ -37,14 +38,6 @@ export async function startCommand(cell: Cell, spec: CommandSpec): Promise<Runni
   findCommand(spec.argv[0], { plan, host: hostFiles, workdir: spec.workdir, path: spec.env.get('PATH') });
   const etc = etcFiles(spec.searchDomains ?? []);
   return await startPlanned(cell, { ...spec, files: [...etc, ...spec.files] }, plan);
-}
-
-/** Where there is no network there is no cell: what is needed of one all the same. */
-export interface Enclosure {
-  /** Null: a network namespace of its own, with nothing but `lo`. */
-  readonly pid: number | null;
-  readonly userNamespace: boolean;
-  readonly tools: Tools;
 }
 
 /** Starts `spec` with the mounts of `plan`; its files stand for all that the sandbox is to see in place of the host's. */
@@ -75,10 +68,10 @@ export async function startPlanned(
 }
 
 /** What leads into the cell, and waits there. */
-function enclosed({ tools, pid, userNamespace }: Enclosure): readonly string[] {
-  const own = userNamespace ? ['--user', '--map-root-user'] : [];
-  const enter = pid === null ? [] : [tools.nsenter, ...nsenterArgs(pid, userNamespace)];
-  return [...enter, tools.unshare, ...(pid === null ? own : []), '--pid', '--fork', '--kill-child', '--'];
+function enclosed(enclosure: Enclosure): readonly string[] {
+  const { tools, pid, userNamespace, stagePid } = enclosure;
+  const own = userNamespace && pid === null && stagePid === undefined ? ['--user', '--map-root-user'] : [];
+  return [...intoArgs(tools, enclosure), tools.unshare, ...own, '--pid', '--fork', '--kill-child', '--'];
 }
 
 export interface ChainInput {
@@ -88,13 +81,15 @@ export interface ChainInput {
   readonly args: readonly string[];
   /** Contents for the descriptors from 6 on. */
   readonly files: readonly Uint8Array[];
+  /** An open folder for descriptor 6, where there are no files. Stays the caller's. */
+  readonly rootFd?: number;
 }
 
 /** Starts programs that lead to bubblewrap, and feeds it. */
 export async function startChain(
   tools: Tools,
   chain: readonly string[],
-  { spec, args, files }: ChainInput,
+  { spec, args, files, rootFd }: ChainInput,
 ): Promise<RunningCommand> {
   // All that can fail comes before the start: a chain that is not fed would wait for ever.
   const fed = new Map<number, string | Uint8Array>([
@@ -103,7 +98,7 @@ export async function startChain(
     ...files.map((content, index) => [FIRST_FILE_FD + index, content] as const),
   ]);
   await keepDescriptors();
-  const child = spawnChain(tools, chain, spec, files.length);
+  const child = spawnChain(tools, chain, spec, rootFd === undefined ? files.map(() => 'pipe') : [rootFd]);
   for (const [fd, content] of fed) feed(child, fd, content);
   return follow(child);
 }
@@ -112,14 +107,14 @@ function spawnChain(
   tools: Tools,
   chain: readonly string[],
   spec: ChainInput['spec'],
-  files: number,
+  more: readonly ('pipe' | number)[],
 ): ChildProcess {
-  const pipes = Array.from({ length: FIRST_FILE_FD + files - ARGS_FD }, () => 'pipe' as const);
+  const pipes = Array.from({ length: FIRST_FILE_FD - ARGS_FD }, () => 'pipe' as const);
   return spawn(tools.setpriv, ['--pdeathsig', 'KILL', '--', ...chain], {
     cwd: '/',
     // The command's variables are set by bubblewrap: here a LD_PRELOAD among them would act outside the sandbox.
     env: {},
-    stdio: [spec.stdin, spec.stdout, spec.stderr, ...pipes],
+    stdio: [spec.stdin, spec.stdout, spec.stderr, ...pipes, ...more],
   });
 }
 

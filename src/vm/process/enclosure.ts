@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Tools } from '../../net/vestibule/index.js';
-import type { Enclosure } from './command.js';
+import type { Enclosure } from './join.js';
 
 /** As the door does: a user namespace wherever there is one, also for root. */
 export async function ownEnclosure(tools: Tools): Promise<Enclosure> {

@@ -1,8 +1,11 @@
 /** The host's files, asked by system calls (shell). */
 import {
   accessSync,
+  closeSync,
   constants,
+  fstatSync,
   lstatSync,
+  openSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -34,6 +37,24 @@ function isEnterable({ uid, gid, mode }: Stats): boolean {
 /** The text of a file of the host, or null. */
 export function readHostText(path: string): string | null {
   return orNull(() => readFileSync(path, 'utf8'));
+}
+
+const MAX_TEXT_BYTES = 1024 * 1024;
+
+/**
+ * The text of a small file of a sandbox that may be running, or null. What runs there can change the file between the
+ * look and the reading, but make us neither wait nor follow a link of its last name.
+ */
+export function readForeignText(path: string): string | null {
+  return orNull(() => {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const stat = fstatSync(fd);
+      return stat.isFile() && stat.size <= MAX_TEXT_BYTES ? readFileSync(fd, 'utf8') : null;
+    } finally {
+      closeSync(fd);
+    }
+  });
 }
 
 function kindOf(path: string): ReturnType<HostFiles['kind']> {

@@ -1,5 +1,6 @@
 /** Commands that join a machine (shell: starts processes and one timer each). */
 import { once } from 'node:events';
+import { closeSync, constants, openSync } from 'node:fs';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Tools } from '../../net/vestibule/index.js';
@@ -9,50 +10,46 @@ import type {
   Execution,
   InteractiveExecution,
   InteractiveOptions,
-  VMConfig,
 } from '../backend.js';
 import type { CommandExit, RunningCommand, Stdio } from '../command.js';
-import { ErrVMStartFailed } from '../errors.js';
+import { ErrInvalidConfig } from '../errors.js';
 import { untilExit } from '../lingering.js';
-import { type Enclosure, ownIdentity, SECCOMP_FD, STATUS_FD, startChain } from './command.js';
-import { commandOf, joinedCommandOf } from './family.js';
-import { hostFiles } from './host.js';
-import { identityOf } from './identity.js';
-import { innerArgs, joinArgs } from './join.js';
-import type { Layout } from './layout.js';
-import { findCommand } from './lookup.js';
+import { SECCOMP_FD, STATUS_FD, startChain } from './command.js';
+import { joinedCommandOf } from './family.js';
+import type { Person } from './identity.js';
+import { ENTER_CAPABILITIES, innerArgs, joinArgs } from './join.js';
+import { findCommand, seenAt } from './lookup.js';
+import type { Premises } from './premises.js';
 import { processes, signalProcess } from './signals.js';
 import { signalName } from './status.js';
 import { openTerminal, screenOf } from './terminal.js';
 
-export interface JoinerInput {
-  readonly layout: Layout;
-  readonly config: VMConfig;
-  readonly workspace: string;
-}
-
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const HOME = '/root';
+/** Of a user whom nobody knows, as Docker has it. */
+const NO_HOME = '/';
 const DEFAULT_ROWS = 24;
 const DEFAULT_COLS = 80;
+
+/** As the host numbers them. */
+export interface Holder {
+  readonly inside: number;
+  /** The first process of the chain that leads to it. */
+  readonly outermost: number;
+}
 
 export class Joiner {
   /** The holder, as the host numbers it. */
   readonly inside: number;
   readonly #tools: Tools;
-  readonly #enclosure: Enclosure;
   readonly #outermost: number;
-  readonly #input: JoinerInput;
+  readonly #premises: Premises;
+  readonly #timeoutMs: number;
 
-  /** `outermost` is the first process of the holder's chain. */
-  constructor(tools: Tools, enclosure: Enclosure, outermost: number, input: JoinerInput) {
-    const inside = commandOf(outermost, processes());
-    if (inside === null) throw new ErrVMStartFailed('the machine ended while it came up');
+  constructor(tools: Tools, { inside, outermost }: Holder, premises: Premises, timeoutMs: number) {
     this.inside = inside;
     this.#tools = tools;
-    this.#enclosure = enclosure;
     this.#outermost = outermost;
-    this.#input = input;
+    this.#premises = premises;
+    this.#timeoutMs = timeoutMs;
   }
 
   async stream(command: string, options: ExecOptions): Promise<Execution> {
@@ -91,45 +88,62 @@ export class Joiner {
   ): Promise<RunningCommand> {
     options.signal?.throwIfAborted();
     const onTerminal = typeof stdio.stdin === 'number';
-    const env = this.#environment(options, onTerminal);
-    const workingDir = options.workingDir ?? this.#input.config.workingDir ?? this.#input.workspace;
+    const { enclosure, ofImage } = this.#premises;
+    const person = this.#premises.person(options.user, this.inside);
+    const env = this.#environment(options, person, onTerminal);
+    const workingDir = options.workingDir ?? this.#premises.workingDir;
     const argv = options.args === undefined ? ['sh', '-c', command] : [command, ...options.args];
-    findCommand(argv[0] ?? '', {
-      plan: this.#input.layout.plan,
-      host: hostFiles,
-      workdir: workingDir,
-      path: env.get('PATH'),
-    });
-    const { userNamespace, pid } = this.#enclosure;
+    const sight = this.#premises.sight(this.inside);
+    const view = { ...sight, workdir: workingDir, path: env.get('PATH'), ofImage };
+    const program = findCommand(argv[0] ?? '', view);
+    const { userNamespace, pid } = enclosure;
+    if (!userNamespace && ofImage && person.uid !== 0)
+      throw new ErrInvalidConfig('this host gives no user namespace, so commands are those of root alone');
     const join = joinArgs({
       userNamespaceOf: userNamespace ? (pid ?? this.#outermost) : null,
       networkOf: pid ?? this.inside,
       inside: this.inside,
+      mountsOf: enclosure.stagePid ?? this.inside,
     });
-    const user = options.user ?? this.#input.config.imageConfig?.user;
     const args = innerArgs({
-      identity: userNamespace ? identityOf(user, ownIdentity()) : null,
+      identity: userNamespace ? person : null,
       env,
-      workingDir,
+      workingDir: ofImage ? '/' : workingDir,
       ownSession: !onTerminal,
+      capabilities: ofImage ? ENTER_CAPABILITIES : [],
       statusFd: STATUS_FD,
       seccompFd: SECCOMP_FD,
     });
-    const control = onTerminal ? ['setsid', '-c', '--'] : [];
-    const chain = [this.#tools.nsenter, ...join, this.#tools.bwrap, '--args', '3', '--', ...control, ...argv];
-    return await startChain(this.#tools, chain, { spec: stdio, args, files: [] });
+    const chain = [this.#tools.nsenter, ...join, this.#tools.bwrap, '--args', '3', '--'];
+    if (!ofImage) {
+      const control = onTerminal ? ['setsid', '-c', '--'] : [];
+      return await startChain(this.#tools, [...chain, ...control, ...argv], { spec: stdio, args, files: [] });
+    }
+    if (seenAt(workingDir, sight) === null)
+      throw new ErrInvalidConfig(`the working directory ${workingDir} does not exist in the sandbox`);
+    const enter = [this.#premises.enterFile ?? '', onTerminal ? 't' : 'p', workingDir, program];
+    const rootFd = openSync(`/proc/${this.inside}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      return await startChain(this.#tools, [...chain, ...enter, ...argv], {
+        spec: stdio,
+        args,
+        files: [],
+        rootFd,
+      });
+    } finally {
+      closeSync(rootFd);
+    }
   }
 
-  #environment({ env = {} }: ExecOptions, onTerminal: boolean): ReadonlyMap<string, string> {
-    const { config } = this.#input;
+  #environment(
+    { env = {} }: ExecOptions,
+    { home }: Person,
+    onTerminal: boolean,
+  ): ReadonlyMap<string, string> {
     return new Map([
-      ['PATH', PATH],
-      ['HOME', HOME],
+      ['HOME', home ?? NO_HOME],
       ...(onTerminal ? [['TERM', 'xterm-256color'] as const] : []),
-      ...Object.entries(config.imageConfig?.env ?? {}),
-      ...config.env,
-      ...(config.door?.trustEnv ?? []),
-      ...(config.door?.secretEnv ?? []),
+      ...this.#premises.env,
       ...Object.entries(env),
     ]);
   }
@@ -143,7 +157,7 @@ export class Joiner {
     const kill = (name: NodeJS.Signals = 'SIGTERM'): void =>
       void signalGroup(running.pid, name, () => state.ended);
     const abort = (): void => kill('SIGKILL');
-    const limit = timeoutMs ?? this.#input.config.resources.timeoutSeconds * 1000;
+    const limit = timeoutMs ?? this.#timeoutMs;
     const expire = (): void => {
       state.timedOut = true;
       abort();

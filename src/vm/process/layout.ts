@@ -80,9 +80,7 @@ export function planLayout({ root, vfs, hide }: LayoutInput, host: HostFiles): L
     present.flatMap(path => (host.kind(path) === 'symlink' ? [[path, host.readlink(path)] as const] : [])),
   );
   const system = present.filter(path => host.kind(path) === 'directory');
-  const user = userMounts(vfs, host);
-  const hidden = realPaths(hide, host);
-  for (const { mount } of user) refuseHiddenSource(mount, hidden);
+  const user = userMounts(vfs, hide, host);
   const plan: Mount[] = [
     { kind: 'bind', source: root, target: '/', writable: true },
     ...system.map(path => ({ kind: 'bind', source: path, target: path, writable: false }) as const),
@@ -91,23 +89,40 @@ export function planLayout({ root, vfs, hide }: LayoutInput, host: HostFiles): L
     { kind: 'memory', target: '/run' },
     ...user.map(({ mount }) => mount),
   ];
-  const isFile = ({ mount }: UserMount): boolean =>
-    mount.kind === 'bind' && host.kind(mount.source) !== 'directory';
   return {
     plan,
-    folders: [...system, ...user.filter(mount => !isFile(mount)).map(({ target }) => target)],
+    folders: [...system, ...user.filter(({ isFile }) => !isFile).map(({ target }) => target)],
     links,
-    files: user.filter(isFile).map(({ target }) => target),
+    files: user.filter(({ isFile }) => isFile).map(({ target }) => target),
   };
 }
 
-interface UserMount {
+export interface UserMount {
   readonly target: string;
   readonly mount: Mount;
+  /** A single file of the host. */
+  readonly isFile: boolean;
 }
 
-/** The outer ones first: a mount below another's target would be covered by it. */
-function userMounts({ directMounts = {}, mounts = {} }: VFSConfig, host: HostFiles): readonly UserMount[] {
+/**
+ * What the configuration mounts, the outer ones first: a mount below another's target would be covered by it. Throws
+ * `ErrMountInvalidConfig`, and `CONFIG_INVALID` for what stays hidden.
+ */
+export function userMounts(vfs: VFSConfig, hide: readonly string[], host: HostFiles): readonly UserMount[] {
+  const hidden = realPaths(hide, host);
+  const wanted = wantedMounts(vfs, host);
+  for (const { mount } of wanted) refuseHiddenSource(mount, hidden);
+  return wanted.map(({ target, mount }) => {
+    return { target, mount, isFile: mount.kind === 'bind' && host.kind(mount.source) !== 'directory' };
+  });
+}
+
+type WantedMount = Omit<UserMount, 'isFile'>;
+
+function wantedMounts(
+  { directMounts = {}, mounts = {} }: VFSConfig,
+  host: HostFiles,
+): readonly WantedMount[] {
   const direct = Object.entries(directMounts).map(([target, { hostPath, readonly = false }]) =>
     bindMount(target, hostPath, !readonly, host),
   );
@@ -115,7 +130,7 @@ function userMounts({ directMounts = {}, mounts = {} }: VFSConfig, host: HostFil
   return [...direct, ...typed].sort((a, b) => a.target.length - b.target.length);
 }
 
-function typedMount(target: string, config: MountConfig, host: HostFiles): UserMount {
+function typedMount(target: string, config: MountConfig, host: HostFiles): WantedMount {
   switch (config.type) {
     case 'memory':
       return { target, mount: { kind: 'memory', target } };
@@ -128,7 +143,7 @@ function typedMount(target: string, config: MountConfig, host: HostFiles): UserM
   }
 }
 
-function bindMount(target: string, hostPath: string, writable: boolean, host: HostFiles): UserMount {
+function bindMount(target: string, hostPath: string, writable: boolean, host: HostFiles): WantedMount {
   const source = host.realpath(hostPath);
   if (source === null) {
     throw new ErrMountInvalidConfig(

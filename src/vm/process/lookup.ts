@@ -10,10 +10,16 @@ import { type HostFiles, hostPathOf, isWithin, type Mount } from './mounts.js';
 /** What execvp uses where PATH is not set. */
 const DEFAULT_PATH = '/bin:/usr/bin';
 
-export interface View {
+/** The files that a sandbox sees. */
+export interface Sight {
   readonly plan: readonly Mount[];
   readonly host: HostFiles;
+}
+
+export interface View extends Sight {
   readonly workdir: string;
+  /** The programs are an image's: those of the host are of no use to it. */
+  readonly ofImage?: boolean;
   /** The sandbox's, or undefined where its environment has none. */
   readonly path: string | undefined;
 }
@@ -40,14 +46,15 @@ function candidatesOf(command: string, { path, workdir }: View): readonly string
   return (path ?? DEFAULT_PATH).split(':').map(folder => posix.resolve(workdir, folder, command));
 }
 
-function hiddenHint(candidates: readonly string[], { host }: View): string {
+function hiddenHint(candidates: readonly string[], { host, ofImage }: View): string {
+  if (ofImage === true) return '';
   const hidden = candidates.find(candidate => host.isExecutable(candidate));
   if (hidden === undefined) return '';
   return ` (the host has ${hidden}, which the sandbox does not see: bind its folder with --ro-bind)`;
 }
 
 function lookAt(candidate: string, view: View): 'absent' | 'present' | 'runnable' {
-  const seen = followLinks(candidate, view);
+  const seen = follow(candidate, view);
   if (seen === null) return 'absent';
   // /proc, /dev and what is in memory are the sandbox's own: only the kernel can tell, when it is run.
   if (seen === OWN) return 'runnable';
@@ -60,8 +67,16 @@ const OWN = Symbol('own');
 /** As many as the kernel follows (ELOOP). */
 const MAX_LINKS = 40;
 
-/** The host's path of what the sandbox sees at `path`, links followed as the sandbox would; null if nothing. */
-function followLinks(path: string, { plan, host }: View): string | typeof OWN | null {
+/**
+ * The host's path of what the sandbox sees at `path`, links followed as the sandbox would, so that none leads out of it;
+ * null where nothing is, or nothing of the host.
+ */
+export function seenAt(path: string, sight: Sight): string | null {
+  const seen = follow(path, sight);
+  return seen === OWN ? null : seen;
+}
+
+function follow(path: string, { plan, host }: Sight): string | typeof OWN | null {
   let todo = path.split('/').filter(part => part !== '');
   let done = '/';
   for (let links = 0; links <= MAX_LINKS; ) {

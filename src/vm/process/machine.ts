@@ -1,5 +1,5 @@
 /**
- * A machine of this host's own programs: one set of namespaces, made once, that every command joins (shell: starts
+ * A machine of processes on this host's kernel: one set of namespaces, made once, that every command joins (shell: starts
  * processes).
  *
  * A holder keeps the namespaces; it is process 2 of the machine and does nothing. With it, or with the gateway, all of
@@ -25,42 +25,35 @@ import type {
 } from '../backend.js';
 import { collect } from '../collect.js';
 import type { RunningCommand } from '../command.js';
-import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD, type PortForward } from '../config.js';
+import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD, type ImageConfig, type PortForward } from '../config.js';
 import { ErrVMNotRunning, ErrVMStartFailed, ErrVMState } from '../errors.js';
 import { createExecFiles, type ExecFiles } from '../exec-files.js';
 import { openMachineForwards } from '../port-forwards.js';
-import { type Enclosure, startPlanned } from './command.js';
-import { ownEnclosure } from './enclosure.js';
-import { hostFiles } from './host.js';
+import { startPlanned } from './command.js';
+import { commandOf } from './family.js';
 import { Joiner } from './joiner.js';
-import { type Layout, PRIVATE_SETTINGS, planLayout } from './layout.js';
-import { machineFiles } from './machine-files.js';
-import { prepareRoot, rootOf } from './root.js';
-import { namesakes, parentOf, signalProcess } from './signals.js';
-
-/** Says when it is there, then lives until its standard input ends. */
-const HOLDER = ['sh', '-c', 'echo ready; exec cat >/dev/null'] as const;
+import type { Premise, Premises } from './premises.js';
+import { namesakes, parentOf, processes, signalProcess } from './signals.js';
 
 export class ProcessMachine implements Machine {
-  readonly rootfsPath: string;
+  readonly imageConfig: ImageConfig;
   readonly #config: VMConfig;
-  readonly #workspace: string;
-  readonly #layout: Layout;
+  readonly #premise: Premise;
   readonly #tools: Tools;
   readonly #files: ExecFiles;
   #forwards: Forwards | null = null;
   #holder: RunningCommand | null = null;
   #joiner: Joiner | null = null;
+  #premises: Premises | null = null;
   #ended: Promise<MachineExit> | null = null;
   #stopping = false;
 
-  /** Throws `MOUNT_CONFIG_INVALID`, `CONFIG_INVALID` or `TOOL_MISSING`. */
-  constructor(config: VMConfig, workspace: string) {
+  /** Throws `TOOL_MISSING`. */
+  constructor(config: VMConfig, imageConfig: ImageConfig, premise: Premise) {
     this.#config = config;
-    this.#workspace = workspace;
-    this.rootfsPath = rootOf(config.stateDir);
+    this.imageConfig = imageConfig;
+    this.#premise = premise;
     this.#tools = findTools();
-    this.#layout = planLayout({ root: this.rootfsPath, vfs: config.vfs, hide: config.hide }, hostFiles);
     this.#files = createExecFiles((command, options) => this.execStream(command, options));
   }
 
@@ -72,25 +65,41 @@ export class ProcessMachine implements Machine {
     return this.#joiner?.inside ?? null;
   }
 
+  get rootfsPath(): string | null {
+    return this.#premises?.rootfsPath(this.pid) ?? null;
+  }
+
+  get notes(): readonly string[] {
+    return this.#premises?.notes ?? [];
+  }
+
   async start(signal?: AbortSignal): Promise<void> {
     if (this.#ended !== null) throw new ErrVMState('a machine is started once');
     this.#ended = NOT_YET;
     signal?.throwIfAborted();
-    const { door, persist } = this.#config;
-    await prepareRoot({ root: this.rootfsPath, layout: this.#layout, workspace: this.#workspace, persist });
-    const enclosure = door?.cell ?? (await ownEnclosure(this.#tools));
-    const holder = await this.#hold(enclosure);
+    const premises = await this.#premise(this.#tools);
+    this.#premises = premises;
+    try {
+      await this.#come(premises, signal);
+    } catch (error) {
+      premises.release();
+      throw error;
+    }
+  }
+
+  /** Resolves when the machine takes commands. */
+  async #come(premises: Premises, signal: AbortSignal | undefined): Promise<void> {
+    const holder = await this.#hold(premises);
     this.#holder = holder;
     this.#ended = holder.exit.then(({ code }) => this.#end(code));
     const kill = (): void => holder.kill('SIGKILL');
     signal?.addEventListener('abort', kill, { once: true });
     try {
       await readyOf(holder);
-      this.#joiner = new Joiner(this.#tools, enclosure, holder.pid, {
-        layout: this.#layout,
-        config: this.#config,
-        workspace: this.#workspace,
-      });
+      const inside = firstOf(holder.pid);
+      await premises.settle(inside);
+      const timeoutMs = this.#config.resources.timeoutSeconds * 1000;
+      this.#joiner = new Joiner(this.#tools, { inside, outermost: holder.pid }, premises, timeoutMs);
       this.#forwards = await openMachineForwards(this.#config);
       signal?.throwIfAborted();
     } catch (error) {
@@ -101,29 +110,26 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  #hold(enclosure: Enclosure): Promise<RunningCommand> {
-    const { hide, hostname } = this.#config;
-    return startPlanned(
-      enclosure,
-      {
-        argv: HOLDER,
-        env: new Map([['PATH', '/usr/bin:/bin']]),
-        workdir: '/',
-        binds: [],
-        noFsIsolation: false,
-        hide: [...hide, ...PRIVATE_SETTINGS],
-        hostname,
-        files: machineFiles(this.#config),
-        stdin: 'pipe',
-        stdout: 'pipe',
-        stderr: 'pipe',
-      },
-      this.#layout.plan,
-    );
+  #hold({ enclosure, plan, holder, files, hide }: Premises): Promise<RunningCommand> {
+    const spec = {
+      argv: holder,
+      env: new Map([['PATH', '/usr/bin:/bin']]),
+      workdir: '/',
+      binds: [],
+      noFsIsolation: false,
+      hide: [...this.#config.hide, ...hide],
+      hostname: this.#config.hostname,
+      files,
+      stdin: 'pipe',
+      stdout: 'pipe',
+      stderr: 'pipe',
+    } as const;
+    return startPlanned(enclosure, spec, plan);
   }
 
   #end(code: number): MachineExit {
     this.#joiner = null;
+    this.#premises?.release();
     // Its ports lead nowhere now.
     void this.#forwards?.close();
     this.#forwards = null;
@@ -210,6 +216,13 @@ async function readyOf({ stdout, stderr, exit }: RunningCommand): Promise<void> 
 }
 
 const MAX_SAID = 4096;
+
+/** The machine's first process of ours, as the host numbers it. */
+function firstOf(outermost: number): number {
+  const inside = commandOf(outermost, processes());
+  if (inside !== null) return inside;
+  throw new ErrVMStartFailed('the machine ended while it came up');
+}
 
 const LOOK_AGAIN_MS = 20;
 

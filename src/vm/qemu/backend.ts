@@ -1,6 +1,6 @@
 /** The backend of machines with a kernel of their own: QEMU, by the processor's virtualisation or by emulation. */
 import type { Backend, VMConfig } from '../backend.js';
-import type { ImageConfig } from '../config.js';
+import { DEFAULT_IMAGE, type ImageConfig } from '../config.js';
 import { ErrInvalidConfig, ErrNetworkUnsupportedPlatform } from '../errors.js';
 import { machineImage } from '../images/index.js';
 import { type AccelWish, chooseAccel } from './accel.js';
@@ -20,8 +20,6 @@ export interface QemuOptions {
 
 /** Emulated, on a machine that is busy. */
 const BOOT_TIMEOUT_MS = 120_000;
-/** What `sallyport image build default` makes. */
-const DEFAULT_IMAGE = 'default';
 /** Less does not hold the kernel, the first file system and a command. */
 const LEAST_MEMORY_MB = 128;
 

@@ -20,6 +20,7 @@ const PACKAGES: ReadonlyMap<string, string> = new Map([
   ['apt-get', 'apt'],
   ['xz', 'xz-utils'],
   ['sqfstar', 'squashfs-tools'],
+  ['unsquashfs', 'squashfs-tools'],
   ['tar', 'tar'],
 ]);
 

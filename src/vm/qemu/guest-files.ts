@@ -4,11 +4,15 @@
  * Made once. Each is named after what it was made of, so a new version of this program makes its own, and two processes
  * that make the same at a time do no harm: the last one renames over an equal file.
  */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { SYSTEM_PATH } from '../../net/vestibule/index.js';
+import { needProgram } from './closure.js';
 import { buildDefaultImage } from './default-image.js';
 import { buildInitramfs, MODULES } from './initramfs.js';
 import { prepareKernel } from './kernel.js';
@@ -59,6 +63,18 @@ export async function ensureDefaultImage(
   const path = join(folder, 'default.squashfs');
   if (again || !existsSync(path)) await buildDefaultImage(path, tell);
   return { path, fsType: 'squashfs' };
+}
+
+/** The default image as a folder of the caller's own files; one that is there already stays as it is. */
+export async function unpackDefaultImage(homeDir: string, to: string): Promise<void> {
+  if (existsSync(to)) return;
+  const { path } = await ensureDefaultImage(homeDir);
+  const part = `${to}.part`;
+  await rm(part, { recursive: true, force: true });
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  const args = ['-no-progress', '-quiet', '-no-xattrs', '-dest', part, path];
+  await promisify(execFile)(needProgram('unsquashfs'), args, { env: { PATH: SYSTEM_PATH } });
+  await rename(part, to);
 }
 
 /** Of a file, in hexadecimal. */

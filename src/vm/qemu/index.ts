@@ -7,5 +7,6 @@ export {
   ensureGuestFiles,
   type GuestFiles,
   type ImageFile,
+  unpackDefaultImage,
 } from './guest-files.js';
 export type { QemuMachine } from './machine.js';

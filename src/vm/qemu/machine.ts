@@ -66,6 +66,7 @@ export class QemuMachine implements Machine {
   readonly rootfsPath: string | null;
   /** What the image says of the commands to run in it. */
   readonly imageConfig: ImageConfig;
+  readonly notes: readonly string[] = [];
   readonly #config: VMConfig;
   readonly #parts: QemuParts;
   readonly #files: GuestFileAccess;

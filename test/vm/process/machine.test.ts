@@ -122,7 +122,7 @@ describe('a machine of this host’s programs', () => {
   });
 
   test.each([
-    ['an image', { image: 'debian:12' }, 'VM_CONFIG_INVALID'],
+    ['an image that is not here', { image: 'debian:12' }, 'IMAGE_NOT_FOUND'],
     ['a disk', { extraDisks: [{ hostPath: '/x', guestMount: '/y' }] }, 'VM_CONFIG_INVALID'],
     [
       'a mount of what is not there',
