@@ -47,15 +47,22 @@ function answers(): Buffer[] {
   return [Buffer.concat([head(1), question, address]), Buffer.concat([head(2), question, alias, address])];
 }
 
+/** The sections behind the answers, which we do not read: dns-packet would find fault with them. */
+function withAnswersAlone(input: Buffer): Buffer {
+  const alone = Buffer.from(input);
+  alone.fill(0, 8, 12);
+  return alone;
+}
+
 function check(input: Buffer, random: Random): string {
   const server = readAnswer(input, asked());
   if (server.ok && server.value.kind === 'addresses') {
     for (const { family, bytes } of server.value.addresses) assert.equal(bytes.length, family === 4 ? 4 : 16);
-    const reference = decoded(input);
-    const known = new Set(
-      (reference?.answers ?? []).flatMap(record => (record.type === 'A' ? [record.data] : [])),
-    );
-    for (const { text } of server.value.addresses)
+    const reference = decoded(withAnswersAlone(input));
+    const answers = reference?.answers ?? [];
+    const known = new Set(answers.flatMap(record => (record.type === 'A' ? [record.data] : [])));
+    // It reads data of types that we pass over, and may find fault with it.
+    for (const { text } of reference === null ? [] : server.value.addresses)
       assert.ok(known.has(text), `${text} stands in no A record`);
   }
   const query = parseQuery(input);

@@ -4,10 +4,11 @@
  * Pure. An answer counts only if it echoes our id and our question; of its records only the chain of CNAMEs that
  * starts at our name and the addresses at its end are read, whatever else a server has put in.
  */
-import { type Answer, decode, encode, type Packet } from 'dns-packet';
-import { addressFromBytes, type IpAddress, parseAddress } from '../core/address.js';
+import { encode } from 'dns-packet';
+import type { IpAddress } from '../core/address.js';
 import type { Hostname } from '../core/host.js';
 import { err, ok, type Result } from '../core/result.js';
+import { type AnswerRecord, readAnswerSection } from './answer-section.js';
 import type { LookUpAnswer } from './look-up.js';
 
 const MAX_CHAIN = 8;
@@ -43,8 +44,9 @@ export function readAnswer(bytes: Uint8Array, asked: Asked): Result<LookUpAnswer
   const rcode = low & 0x0f;
   if (rcode === 3) return ok({ kind: 'no-name', ttlSeconds: NEGATIVE_TTL_SECONDS });
   if (rcode !== 0) return err('refused');
-  const packet = decodePacket(bytes);
-  return packet === null ? err('malformed') : followChain(packet.answers ?? [], asked);
+  // What echoes the question is as long as it, so the answers begin where it ends.
+  const records = readAnswerSection(bytes, asked.packet.length);
+  return records.ok ? followChain(records.value, asked) : records;
 }
 
 /** Same id, QR, opcode 0, one question, and that question's bytes but for the case of letters. */
@@ -60,65 +62,38 @@ function folded(byte = 0): number {
   return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
 }
 
-function decodePacket(bytes: Uint8Array): Packet | null {
-  try {
-    return decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-  } catch {
-    // The decoder's only way to say that the bytes are not a message; the caller names the fault.
-    return null;
-  }
-}
-
-function followChain(answers: readonly Answer[], asked: Asked): Result<LookUpAnswer, AnswerFault> {
-  const type = asked.family === 4 ? 'A' : 'AAAA';
-  let owner: string = asked.name;
+function followChain(
+  records: readonly AnswerRecord[],
+  { name, family }: Asked,
+): Result<LookUpAnswer, AnswerFault> {
+  let owner: string = name;
   let ttlSeconds = Number.POSITIVE_INFINITY;
   for (let hops = 0; hops <= MAX_CHAIN; hops++) {
-    const here = answers.filter(record => ownerOf(record) === owner);
-    const cnames = here.filter(isAlias);
-    const [cname] = cnames;
-    if (cname === undefined) return endOfChain(here, type, ttlSeconds);
-    if (cnames.length > 1) return err('chain');
-    ttlSeconds = Math.min(ttlSeconds, ttlOf(cname));
-    owner = canonical(cname.data);
+    const here = records.filter(record => record.owner === owner);
+    const aliases = here.filter(record => record.kind === 'alias');
+    const [alias] = aliases;
+    if (alias === undefined) return ok(endOfChain(here, family, ttlSeconds));
+    if (aliases.length > 1) return err('chain');
+    ttlSeconds = Math.min(ttlSeconds, ttlOf(alias));
+    owner = alias.target;
   }
   return err('chain');
 }
 
-function endOfChain(
-  records: readonly Answer[],
-  type: 'A' | 'AAAA',
-  chainTtlSeconds: number,
-): Result<LookUpAnswer, AnswerFault> {
+function endOfChain(records: readonly AnswerRecord[], family: 4 | 6, chainTtlSeconds: number): LookUpAnswer {
   const addresses = new Map<string, IpAddress>();
   let ttlSeconds = chainTtlSeconds;
   for (const record of records) {
-    if (record.type !== type || addresses.size >= MAX_ADDRESSES) continue;
-    const address = parseAddress(record.data);
-    if (!address.ok) return err('malformed');
-    const { bytes, text } = address.value;
-    addresses.set(text, addressFromBytes(bytes));
+    if (record.kind !== 'address' || record.address.family !== family) continue;
+    if (addresses.size >= MAX_ADDRESSES) break;
+    addresses.set(record.address.text, record.address);
     ttlSeconds = Math.min(ttlSeconds, ttlOf(record));
   }
   if (addresses.size === 0) ttlSeconds = NEGATIVE_TTL_SECONDS;
-  return ok({ kind: 'addresses', addresses: [...addresses.values()], ttlSeconds });
-}
-
-function isAlias(record: Answer): record is Answer & { readonly data: string } {
-  return record.type === 'CNAME';
-}
-
-function ownerOf(record: Answer): string {
-  return canonical(record.name);
-}
-
-function canonical(name: string): string {
-  const lower = name.toLowerCase();
-  return lower.endsWith('.') ? lower.slice(0, -1) : lower;
+  return { kind: 'addresses', addresses: [...addresses.values()], ttlSeconds };
 }
 
 /** RFC 2181 §8: a TTL with its top bit set is zero. */
-function ttlOf(record: Answer): number {
-  const ttl = 'ttl' in record ? (record.ttl ?? 0) : 0;
+function ttlOf({ ttl }: AnswerRecord): number {
   return ttl > 0x7fff_ffff ? 0 : ttl;
 }

@@ -1,6 +1,6 @@
 import type { Answer, Packet } from 'dns-packet';
 import fc from 'fast-check';
-import { emitQuestion, readAnswer } from '../../src/dns/upstream-message.js';
+import { type Asked, emitQuestion, readAnswer } from '../../src/dns/upstream-message.js';
 import { hostname, serverAnswer } from './support.js';
 
 const NAME = hostname('allowed.test');
@@ -89,6 +89,112 @@ const answers: { name: string; parts: Partial<Packet>; want: string | string[] }
 test.each(answers)('readAnswer $name', ({ parts, want }) => {
   const asked = emitQuestion(NAME, 4, 7);
   expect(texts(readAnswer(serverAnswer(asked.packet, parts), asked))).toEqual(want);
+});
+
+/** A message whose answer section is `records`, `count` of them; the question ends at byte 30, its name begins at 12. */
+function answered(count: number, ...records: readonly Uint8Array[]): { bytes: Buffer; asked: Asked } {
+  const asked = emitQuestion(NAME, 4, 7);
+  const head = Buffer.from(asked.packet);
+  head.writeUInt16BE(0x8180, 2);
+  head.writeUInt16BE(count, 6);
+  return { bytes: Buffer.concat([head, ...records]), asked };
+}
+
+const pointer = (to: number): Buffer => Buffer.of(0xc0 | (to >> 8), to & 0xff);
+const record = (owner: Uint8Array, type: number, data: Uint8Array): Buffer =>
+  Buffer.concat([owner, Buffer.of(0, type, 0, 1, 0, 0, 0, 9, 0, data.length), data]);
+const ADDRESS = Buffer.of(192, 0, 2, 1);
+const QUESTION = pointer(12);
+const ANSWERS_AT = 30;
+
+const wires: { name: string; count?: number; records: readonly Uint8Array[]; want: string | string[] }[] = [
+  { name: 'reads an owner that is a pointer', records: [record(QUESTION, 1, ADDRESS)], want: ['192.0.2.1'] },
+  {
+    name: 'does not take one label with a dot for two',
+    records: [record(Buffer.from('\x0callowed.test\0', 'latin1'), 1, ADDRESS)],
+    want: [],
+  },
+  {
+    name: 'leaves other classes out',
+    records: [Buffer.from('c00c00010003000000090004c0000201', 'hex')],
+    want: [],
+  },
+  {
+    name: 'passes over types that it does not know, whatever they hold',
+    records: [record(QUESTION, 99, Buffer.alloc(40, 0xff)), record(QUESTION, 1, ADDRESS)],
+    count: 2,
+    want: ['192.0.2.1'],
+  },
+  {
+    name: 'does not care for what stands behind the answers',
+    records: [record(QUESTION, 1, ADDRESS), Buffer.alloc(9, 0xff)],
+    want: ['192.0.2.1'],
+  },
+  {
+    name: 'refuses a pointer to itself',
+    records: [record(pointer(ANSWERS_AT), 1, ADDRESS)],
+    want: 'malformed',
+  },
+  { name: 'refuses a pointer forward', records: [record(pointer(200), 1, ADDRESS)], want: 'malformed' },
+  { name: 'refuses half a pointer', records: [Buffer.of(0xc0)], want: 'malformed' },
+  { name: 'refuses an extended label', records: [record(Buffer.of(0x41, 0), 1, ADDRESS)], want: 'malformed' },
+  {
+    name: 'refuses a record that is not whole',
+    records: [record(QUESTION, 1, ADDRESS).subarray(0, 14)],
+    want: 'malformed',
+  },
+  {
+    name: 'refuses a record that is missing',
+    count: 2,
+    records: [record(QUESTION, 1, ADDRESS)],
+    want: 'malformed',
+  },
+  {
+    name: 'refuses an address of five bytes',
+    records: [record(QUESTION, 1, Buffer.alloc(5))],
+    want: 'malformed',
+  },
+  {
+    name: 'refuses an alias with something behind its name',
+    records: [record(QUESTION, 5, Buffer.concat([QUESTION, Buffer.alloc(1)]))],
+    want: 'malformed',
+  },
+  {
+    name: 'refuses a name that jumps from pointer to pointer to pointer',
+    // Each pointer of the first record's data goes to the one before it.
+    records: [
+      record(
+        QUESTION,
+        99,
+        Buffer.concat(Array.from({ length: 40 }, (_, i) => pointer(i === 0 ? 12 : 40 + 2 * i))),
+      ),
+      record(pointer(ANSWERS_AT + 12 + 2 * 39), 1, ADDRESS),
+    ],
+    count: 2,
+    want: 'malformed',
+  },
+  {
+    name: 'refuses a name of more than 255 bytes',
+    records: [
+      record(
+        Buffer.concat([...Array(4).fill(Buffer.from(`\x3f${'a'.repeat(63)}`, 'latin1')), QUESTION]),
+        1,
+        ADDRESS,
+      ),
+    ],
+    want: 'malformed',
+  },
+  {
+    name: 'stops reading after 256 records',
+    count: 65_535,
+    records: Array.from({ length: 300 }, () => record(QUESTION, 1, ADDRESS)),
+    want: ['192.0.2.1'],
+  },
+];
+
+test.each(wires)('readAnswer $name', ({ count = 1, records, want }) => {
+  const { bytes, asked } = answered(count, ...records);
+  expect(texts(readAnswer(bytes, asked))).toEqual(want);
 });
 
 test('readAnswer takes the least TTL of the chain, and one with its top bit set for zero', () => {
