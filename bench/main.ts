@@ -98,10 +98,11 @@ async function startAll(
 }
 
 async function warmUp(lane: Lane, { quick }: BenchOptions): Promise<void> {
-  const seconds = quick ? 0.5 : 2;
+  // Code that is compiled while it runs takes some ten thousand requests, and a thousand handshakes, to become fast.
+  const seconds = quick ? 0.5 : 4;
   for (const work of [
+    { kind: 'handshakes', clients: 4, seconds },
     { kind: 'keep-alive', clients: 16, seconds },
-    { kind: 'handshakes', clients: 4, seconds: seconds / 2 },
   ] satisfies Work[]) {
     try {
       await lane.running.agent.perform(lane.route, work, () => undefined);
