@@ -52,7 +52,8 @@ test('whoever asks for little is begun at once, however long the line of another
   modest.turn();
   const line = Array.from({ length: 40 }, () => greedy.turn());
   for (let turns = 0; turns < 5; turns++) {
-    await new Promise(resolve => setTimeout(resolve, 1));
+    // A busy machine has two timers run in one turn; what follows them comes in the next.
+    await new Promise(resolve => setTimeout(() => setImmediate(resolve), 1));
     expect(modest.turn()).toBeNull();
   }
   await Promise.all(line);
