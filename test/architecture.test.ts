@@ -29,7 +29,7 @@ const SHELLS = new RegExp(
     'proxy/(awake|body-guard|peek|serve)',
     'proxy/limits/(descriptors|pacer|shares)',
     'proxy/scripted/relay-messages',
-    'proxy/http1/(deadline|server-connection)',
+    'proxy/http1/(content-reader|deadline|server-connection)',
     'proxy/http2/session',
     'proxy/tls/(ca-store|server-context|terminate)',
     'proxy/websocket/guarded',
