@@ -4,6 +4,7 @@
  * A shell. Only whole lines come out: what stands behind the last line feed is a line that a crash cut short, or one
  * that is being written. A log that is moved away while it is followed is read to its end, then the new one begins.
  */
+import { isAscii } from 'node:buffer';
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,7 +27,8 @@ export interface LineBatch {
 /** How often a log that is followed is looked at, in milliseconds. */
 const LOOK_MS = 100;
 
-const READ_BYTES = 256 * 1024;
+/** The text of a larger piece is beyond what the engine keeps among its young objects: a map of memory for each. */
+const READ_BYTES = 64 * 1024;
 
 /** No event is so long: a file without line feeds is no log. */
 const LONGEST_LINE = 4 * 1024 * 1024;
@@ -59,8 +61,9 @@ export async function* readLines(path: string, options: LineOptions = {}): Async
 /** Cuts a file that is read from `offset` on into whole lines. */
 export class LineCutter {
   readonly #path: string;
-  readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
-  #rest: Buffer = Buffer.alloc(0);
+  #buffer = Buffer.allocUnsafe(2 * READ_BYTES);
+  /** Bytes at the beginning of the buffer that no line feed has ended yet. */
+  restBytes = 0;
   #line = 1;
   /** Next byte to be read. */
   offset: number;
@@ -70,32 +73,43 @@ export class LineCutter {
     this.offset = offset;
   }
 
-  /** Bytes behind the last line feed so far. */
-  get restBytes(): number {
-    return this.#rest.length;
-  }
-
   /** The lines of the next piece, perhaps none; null at the end of the file. */
   async next(handle: FileHandle): Promise<LineBatch | null> {
-    const { bytesRead } = await handle.read(this.#buffer, 0, READ_BYTES, this.offset);
+    const from = this.restBytes;
+    const { bytesRead } = await handle.read(this.#roomFor(READ_BYTES), from, READ_BYTES, this.offset);
     if (bytesRead === 0) return null;
     this.offset += bytesRead;
-    const piece = this.#buffer.subarray(0, bytesRead);
-    const end = piece.lastIndexOf(0x0a);
-    const whole = end < 0 ? '' : Buffer.concat([this.#rest, piece.subarray(0, end)]).toString();
-    this.#rest = end < 0 ? Buffer.concat([this.#rest, piece]) : Buffer.from(piece.subarray(end + 1));
-    if (this.#rest.length > LONGEST_LINE) {
-      throw new GatewayError(
-        'EVENTS_INVALID',
-        `${this.#path}:${this.#line}: a line of over ${LONGEST_LINE} bytes`,
-      );
+    const held = this.#buffer.subarray(0, from + bytesRead);
+    const end = held.subarray(from).lastIndexOf(LINE_FEED);
+    if (end < 0) {
+      this.restBytes = held.length;
+      if (this.restBytes <= LONGEST_LINE) return { lines: [], firstLine: this.#line };
+      const message = `${this.#path}:${this.#line}: a line of over ${LONGEST_LINE} bytes`;
+      throw new GatewayError('EVENTS_INVALID', message);
     }
-    if (end < 0) return { lines: [], firstLine: this.#line };
-    const lines = whole.split('\n');
+    const lines = textOf(held.subarray(0, from + end)).split('\n');
+    held.copyWithin(0, from + end + 1);
+    this.restBytes = bytesRead - end - 1;
     const firstLine = this.#line;
     this.#line += lines.length;
     return { lines, firstLine };
   }
+
+  #roomFor(count: number): Buffer {
+    if (this.#buffer.length - this.restBytes < count) {
+      const larger = Buffer.allocUnsafe(2 * this.#buffer.length);
+      this.#buffer.copy(larger, 0, 0, this.restBytes);
+      this.#buffer = larger;
+    }
+    return this.#buffer;
+  }
+}
+
+const LINE_FEED = 0x0a;
+
+/** A line of ours is ASCII, and to decode that as UTF-8 takes several times as long. */
+function textOf(bytes: Buffer): string {
+  return bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8');
 }
 
 /** What is to be read on: another file that took the path, the same one if it was emptied, or null: nothing new. */
