@@ -37,8 +37,8 @@ const SHELLS = new RegExp(
     'gateway|gateway/tenant',
     'cli/events/(log|paper)',
     'api/version',
-    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|vm|vm-create|vm-exec)',
-    'runtime/(control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
+    'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|vm|vm-create|vm-exec|vm-logs|log-text)',
+    'runtime/(console-log|control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
   ].join('|')})\\.c?ts$`,
 );
 

@@ -256,16 +256,22 @@ async function runCommand(
   };
   const exec = { command: whole, exit_code: null, duration_ms: 0 };
   const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
-  const exit = terminal ? onTerminal(machine, program, options) : onPipes(machine, program, options);
-  gateway.bus.emit({ type: 'exec.started', sandbox: id, exec });
-  const ended = await exit;
+  // A command that is not there never started.
+  const started = (): void => gateway.bus.emit({ type: 'exec.started', sandbox: id, exec });
+  const ended = await (terminal ? onTerminal : onPipes)(machine, program, options, started);
   const done = { ...exec, exit_code: ended.exitCode, duration_ms: ended.durationMs };
   gateway.bus.emit({ type: 'exec.done', sandbox: id, exec: done });
   return ended;
 }
 
-async function onPipes(machine: Machine, program: string, options: ExecOptions): Promise<ExecExit> {
+async function onPipes(
+  machine: Machine,
+  program: string,
+  options: ExecOptions,
+  started: () => void,
+): Promise<ExecExit> {
   const run = await machine.execStream(program, { ...options, stdin: 'pipe' });
+  started();
   const release = forwardSignals(run);
   const outputs = [
     pipeline(run.stdout, process.stdout, { end: false }),
@@ -282,9 +288,15 @@ async function onPipes(machine: Machine, program: string, options: ExecOptions):
   }
 }
 
-async function onTerminal(machine: Machine, program: string, options: ExecOptions): Promise<ExecExit> {
+async function onTerminal(
+  machine: Machine,
+  program: string,
+  options: ExecOptions,
+  started: () => void,
+): Promise<ExecExit> {
   const { rows, columns: cols } = process.stdout;
   const run = await machine.execInteractive(program, { ...options, rows, cols });
+  started();
   const resize = (): void => run.resize(process.stdout.rows, process.stdout.columns);
   process.stdout.on('resize', resize);
   const release = forwardSignals(run);

@@ -66,10 +66,20 @@ export function addVmCommands(sallyport: Command, io: Io, exit: (code: number) =
     .addHelpText('after', CP_HELP)
     .action(async (from: string, to: string) => exit(await (await load()).runCopy(from, to, io)));
   vm.command('logs')
-    .description('its events as JSON lines, or with --console what its supervisor said')
+    .description('its events as JSON lines, or with --console what the machine wrote on its console')
     .argument('<name>')
-    .option('--console', 'the words of its supervisor in place of the events', false)
-    .action(async (name: string, flags) => exit(await (await load()).runLogs(name, flags, io)));
+    .option(
+      '--console',
+      'the guest’s console in place of the events (qemu); the last two MiB are kept',
+      false,
+    )
+    .option('--supervisor', 'what its supervisor said in place of the events', false)
+    .option('--tail <lines>', 'only the last so many lines')
+    .option('-f, --follow', 'go on until the sandbox ends', false)
+    .action(async (name: string, flags) => {
+      const { runLogs } = await import('./vm-logs.js');
+      exit(await runLogs(name, flags, io));
+    });
   vm.command('stop')
     .description('end it; what it does not keep with --persist is gone')
     .argument('<name>')

@@ -1,5 +1,5 @@
 /** `sallyport vm …` over the library (shell: files of the host, standard streams). */
-import { createReadStream, createWriteStream, readFileSync } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -111,24 +111,6 @@ export async function runRemove(
     for (const name of names) await runtime.remove(name, flags);
     return 0;
   });
-}
-
-export async function runLogs(name: string, flags: { readonly console: boolean }, io: Io): Promise<number> {
-  return await withRuntime(io, async (runtime, homeDir) => {
-    const sandbox = await named(runtime, name);
-    // What a machine said is a stranger's text: nothing in it is an order to this terminal.
-    if (flags.console) io.stdout(sandbox.log().split('\n').map(printable).join('\n'));
-    else io.stdout(eventsOf(join(homeDir, 'sandboxes', sandbox.id, 'events.jsonl')));
-    return 0;
-  });
-}
-
-function eventsOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // It was never started.
-  }
 }
 
 interface Place {

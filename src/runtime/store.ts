@@ -2,7 +2,8 @@
  * The sandboxes of a home folder, on disk (shell: reads and writes files).
  *
  * `sandboxes/ID/` is one sandbox: `sandbox.json`, written whole and renamed into place by whoever holds `lock`;
- * `machine/`, the backend's own; `control.sock`, while somebody holds it; `events.jsonl` and `supervisor.log`.
+ * `machine/`, the backend's own; `control.sock`, while somebody holds it; `events.jsonl`, `supervisor.log` and
+ * `console.log`.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
@@ -20,6 +21,8 @@ export interface SandboxPaths {
   readonly socket: string;
   readonly events: string;
   readonly log: string;
+  /** And beside it an older one. */
+  readonly console: string;
 }
 
 /** Creating and removing take a moment: longer than this, somebody is stuck. */
@@ -57,6 +60,7 @@ export class Store {
       socket: join(folder, 'control.sock'),
       events: join(folder, 'events.jsonl'),
       log: join(folder, 'supervisor.log'),
+      console: join(folder, 'console.log'),
     };
   }
 

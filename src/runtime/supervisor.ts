@@ -17,6 +17,7 @@ import { Ledger } from '../secrets/ledger.js';
 import { type Config, ErrVMNotFound, ErrVMState, type Machine, type VMConfig } from '../vm/index.js';
 import { backendOf } from './backends.js';
 import { getWorkspace } from './config.js';
+import { ConsoleLog } from './console-log.js';
 import { type ControlServer, type ControlTarget, serveControl } from './control-server.js';
 import { EventRing } from './event-ring.js';
 import { FileWatch, type WatchRoot } from './file-watch.js';
@@ -37,6 +38,7 @@ interface Held {
   readonly machine: Machine;
   readonly control: ControlServer;
   readonly files: FileWatch;
+  readonly screen: ConsoleLog;
 }
 
 export class Supervisor {
@@ -127,9 +129,12 @@ export class Supervisor {
     const door = config.network.enabled ? await gateway.openDoor(id, backendOf(backend).link) : null;
     parts.door = door;
     const hide = [homeDir, caDir, this.#launch.ledgerDir, ...secretFiles(gateway.policy)];
+    const screen = new ConsoleLog(paths.console);
+    parts.screen = screen;
     const machine = await backendOf(backend).create({
       ...vmConfigOf(this.#record, { paths, homeDir, hide, door }),
       onForward: tellForwards(id, gateway.bus.emit),
+      onConsole: bytes => screen.write(bytes),
     });
     parts.machine = machine;
     await machine.start();
@@ -144,7 +149,7 @@ export class Supervisor {
     });
     const control = await serveControl(paths.socket, this.#target(told));
     parts.control = control;
-    return { gateway, door, machine, control, files };
+    return { gateway, door, machine, control, files, screen };
   }
 
   #target(machine: Machine): ControlTarget {
@@ -263,8 +268,9 @@ function vmConfigOf({ id, config }: SandboxRecord, { paths, homeDir, hide, door 
 }
 
 /** The machine first: nothing runs without a gateway. The gateway last, with all that was told. */
-async function closeAll({ control, machine, door, gateway, files }: Partial<Held>): Promise<void> {
+async function closeAll({ control, machine, door, gateway, files, screen }: Partial<Held>): Promise<void> {
   await machine?.close();
+  await screen?.close();
   await files?.close();
   await control?.close();
   await door?.close();

@@ -60,6 +60,8 @@ export interface VMConfig {
   readonly portForwards: readonly PortForward[];
   /** Told of every connection that comes in through a forward, when it begins and when it ends. */
   readonly onForward?: (event: ForwardEvent) => void;
+  /** Told of what the guest writes on its console, where it has one. */
+  readonly onConsole?: (bytes: Buffer) => void;
   /** Paths of the host that no mount may bring into view. */
   readonly hide: readonly string[];
 }

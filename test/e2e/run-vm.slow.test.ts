@@ -1,8 +1,13 @@
 /** The main job in virtual machines: a real guest, real curl in it, through the built command line. */
+import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import type http from 'node:http';
-import { join } from 'node:path';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { basename, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ensureDefaultImage, ensureGuestFiles } from '../../src/vm/qemu/index.js';
 import { guestHome } from '../vm/qemu/stage.js';
@@ -114,7 +119,53 @@ test('a machine without a network has no interface, and one past the gateway is 
 });
 
 test('a command that is not there and one that is none have the codes of a shell', async () => {
-  expect((await stage.run(['no-such-program'], { flags: VM })).code).toBe(127);
+  const { code, events } = await stage.run(['no-such-program'], { flags: VM });
+  expect(code).toBe(127);
+  // What never began is not told as begun.
+  expect(events.filter(({ type }) => type.startsWith('exec.'))).toEqual([]);
+});
+
+/** Without the modules of perl, the numbers of its system calls' arguments. */
+const ECHO =
+  'socket(S,2,2,17);bind(S,pack("Sna4x8",2,7002,"\\0"x4));$|=1;print "up\\n";while(defined($p=recv(S,$m,999,0))){send(S,"echo $m",0,$p)}';
+
+/** A port that nobody has at the moment. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+test('published ports lead into the machine: TCP with each half by itself, UDP; and a folder of the host is there', async () => {
+  const folder = stage.place.file('unused', '').replace(/unused$/, 'programs');
+  mkdirSync(folder);
+  const libraries = spawnSync('ldd', ['/usr/bin/perl'], { encoding: 'utf8' }).stdout.matchAll(/(\/\S+) \(/g);
+  for (const path of ['/usr/bin/perl', ...Array.from(libraries, ([, path = '']) => path)])
+    copyFileSync(path, join(folder, basename(path)));
+  const [tcp, udp] = [await freePort(), await freePort()];
+  const ports = ['--publish', `${tcp}:7001`, '--publish', `127.0.0.1:${udp}:7002/udp`];
+  const script = `cd /workspace/programs && LD_LIBRARY_PATH=. ./perl -e '${ECHO}' & nc -l -p 7001 -e wc -c; wait`;
+  const child = stage.start(script, [...VM, '--quiet', ...ports, '--volume', `${folder}:programs:ro`]);
+  try {
+    await new Promise(resolve => child.stdout.once('data', resolve));
+    const datagrams = createSocket('udp4');
+    datagrams.connect(udp, '127.0.0.1');
+    await once(datagrams, 'connect');
+    const answer = once(datagrams, 'message');
+    datagrams.send('hello');
+    expect(String((await answer)[0])).toBe('echo hello');
+    datagrams.close();
+    const socket = connect({ host: '127.0.0.1', port: tcp, allowHalfOpen: true });
+    socket.end(Buffer.alloc(1_000_000));
+    expect((await text(socket)).trim()).toBe('1000000');
+  } finally {
+    const ended = once(child, 'close');
+    child.kill('SIGTERM');
+    await ended;
+  }
 });
 
 /** Of this test's state folder. */

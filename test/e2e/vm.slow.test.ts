@@ -1,6 +1,7 @@
 /** `sallyport vm`: a sandbox made, started and used by one process after the other. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readEvents } from '../support/cli.js';
 import { peakOf } from '../support/peak.js';
@@ -98,6 +99,21 @@ test('a file goes out no faster than it is read, and is whole or not there', asy
   expect(nowhere).toMatchObject({ code: 1, stderr: expect.stringContaining('cannot be written (ENOENT)') });
 });
 
+test('logs are shown from near their end, followed to the end of the sandbox, and each by its name', async () => {
+  const all = (await vm('logs', 'box')).stdout.split('\n').slice(0, -1);
+  expect(all.length).toBeGreaterThan(5);
+  const few = await vm('logs', '--tail', '3', 'box');
+  expect(few.stdout.split('\n').slice(0, -1)).toEqual(all.slice(-3));
+  expect(await vm('logs', '--supervisor', 'box')).toMatchObject({ code: 0, stdout: '' });
+  const codes = [
+    [['logs', '--console', 'box'], 'has no console'],
+    [['logs', '--console', '--supervisor', 'box'], 'ask for one'],
+    [['logs', '--tail', '-1', 'box'], 'is not a number of lines'],
+  ] as const;
+  for (const [args, says] of codes)
+    expect(await vm(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(says) });
+});
+
 test('a command has a terminal where it is asked for, and exit codes tell what happened', async () => {
   expect((await vm('exec', '-t', 'box', '--', 'sh', '-c', 'tty && stty size')).stdout).toMatch(
     /pts\/\d+\r\n24 80\r\n/,
@@ -126,7 +142,10 @@ test('a command has a terminal where it is asked for, and exit codes tell what h
 });
 
 test('it is stopped, told so, and removed', async () => {
+  const follower = stage.place.start(['vm', 'logs', '--follow', 'box']);
+  const followed = text(follower.stdout);
   expect(await vm('stop', 'box')).toMatchObject({ code: 0, stderr: '' });
+  expect(await followed).toContain('"type":"vm.ended"');
   expect((await vm('ls', '--json')).stdout).toContain('"state":"stopped"');
   expect(await vm('rm', 'box')).toMatchObject({ code: 0, stderr: '' });
   expect((await vm('ls', '--json')).stdout).toBe('');

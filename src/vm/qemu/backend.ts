@@ -47,7 +47,10 @@ async function createMachine(config: VMConfig, options: QemuOptions): Promise<Qe
     ...image,
     accel,
     bootTimeoutMs: options.bootTimeoutMs ?? BOOT_TIMEOUT_MS,
-    ...(options.onConsole && { onConsole: options.onConsole }),
+    onConsole: bytes => {
+      options.onConsole?.(bytes);
+      config.onConsole?.(bytes);
+    },
   });
 }
 
