@@ -17,7 +17,7 @@ const SHELLS = new RegExp(
     'dns/(client|serve|system-resolver)',
     'net/vestibule/(advertise|arrivals|gate|index|syscalls|tap|tools|warden)',
     'vm/lingering',
-    'vm/process/(command|enclosure|host|joiner|machine|premises|root|root-files|signals|stage|status|terminal)',
+    'vm/process/(cgroup|command|enclosure|host|joiner|machine|premises|root|root-files|signals|stage|status|terminal)',
     'vm/qemu/(accel|boot|closure|default-image|guest-exec|guest-files|initramfs|kernel|machine|vmlinux|vmm)',
     'net/forwards/(forwarder|index)',
     'vm/qemu/shares',

@@ -16,7 +16,7 @@ import {
   type ToolName,
   type Vestibule,
 } from '../net/vestibule/index.js';
-import { startCommand } from '../vm/index.js';
+import { startCommand, triedLimits } from '../vm/index.js';
 import type { Io } from './io.js';
 import { emitTable, type Finding, isFit, isKernelFit, isNodeFit } from './requirements.js';
 
@@ -90,10 +90,21 @@ async function tried(): Promise<readonly Finding[]> {
     return [
       finding('namespaces and rules', true, tried, null),
       await sandboxFinding(door),
+      await limitsFinding(door),
       optional('IPv6', door.cell.ipv6, door.cell.ipv6 ? 'tried' : 'sandboxes have IPv4 only'),
     ];
   } finally {
     await door.close();
+  }
+}
+
+/** By a control group that is made and removed again. */
+async function limitsFinding(door: Vestibule): Promise<Finding> {
+  try {
+    const { isWhole, text } = await triedLimits(door.cell.tools);
+    return optional('limits', isWhole, isWhole ? 'control groups' : text);
+  } catch (error) {
+    return optional('limits', false, messageOf(error));
   }
 }
 

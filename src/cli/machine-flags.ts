@@ -1,6 +1,7 @@
 /** The flags of `run` that only a machine has. Pure. */
 import { type Command, Option } from 'commander';
 import { GatewayError } from '../core/errors.js';
+import type { Limits } from '../vm/index.js';
 import { collect } from './policy-flags.js';
 import type { MachineFlags } from './run-machine.js';
 
@@ -22,8 +23,9 @@ export function withMachineFlags(command: Command): Command {
         'with --image or --vm: ask registries for an image that is not here',
       ).choices(['missing', 'never']),
     )
-    .option('--cpus <count>', 'with --vm: processors (default: 1)')
-    .option('--memory <MiB>', 'with --vm: memory (default: 512)')
+    .option('--cpus <count>', 'processors; a fraction without --vm (default: no limit; with --vm: 1)')
+    .option('--memory <MiB>', 'memory (default: no limit; with --vm: 512)')
+    .option('--pids <count>', 'processes and threads at a time, without --vm (default with --image: 4096)')
     .option('--disk <MiB>', 'with --vm: room for what changes (default: 5120)')
     .option(
       '--volume <host:guest[:ro]>',
@@ -47,12 +49,15 @@ export function withMachineFlags(command: Command): Command {
     );
 }
 
-const ONLY_MACHINES = ['cpus', 'memory', 'disk', 'accel'] as const;
+const ONLY_MACHINES = ['disk', 'accel'] as const;
 const WITH_IMAGE = ['registry', 'pull', 'volume', 'publish', 'network'] as const;
 
 /** What only a machine, or only an image's root, has is refused elsewhere, not left out. */
 export function refuseMachineFlags(flags: MachineFlags): void {
-  if (flags.vm === true) return;
+  if (flags.vm === true) {
+    if (flags.pids === undefined) return;
+    throw new GatewayError('CONFIG_INVALID', '--pids is for processes: a machine has a kernel of its own');
+  }
   const given = (names: readonly (keyof MachineFlags)[]): string[] =>
     names.filter(name => flags[name] !== undefined).map(name => `--${name}`);
   const machines = given(ONLY_MACHINES);
@@ -65,4 +70,33 @@ export function refuseMachineFlags(flags: MachineFlags): void {
     'CONFIG_INVALID',
     `only with an image: ${images.join(', ')}. Add --image, or --vm; a command of this machine has --bind for folders, and always the gateway for its network`,
   );
+}
+
+const MIB = 1024 * 1024;
+
+/** Of a command of this machine; absent where no flag asks for any. */
+export function limitsOf({ cpus, memory, pids }: MachineFlags): Limits | undefined {
+  if ((cpus ?? memory ?? pids) === undefined) return undefined;
+  return {
+    cpus: cpus === undefined ? null : fractionOf('--cpus', cpus),
+    memoryBytes: memory === undefined ? null : wholeOf('--memory', memory) * MIB,
+    pids: pids === undefined ? null : wholeOf('--pids', pids),
+  };
+}
+
+export function wholeOf(flag: string, text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value > 0) return value;
+  throw new GatewayError('CONFIG_INVALID', `${flag}: '${text}' is not a whole number above zero`);
+}
+
+export function fractionOf(flag: string, text: string): number {
+  const value = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && value > 0) return value;
+  throw new GatewayError('CONFIG_INVALID', `${flag}: '${text}' is not a number above zero`);
+}
+
+/** What a user should know who asked for limits: that something else than a control group holds them, or nothing. */
+export function limitsWarning(text: string | undefined): string | null {
+  return text?.includes('no control group') ? `sallyport: limits: ${text}\n` : null;
 }

@@ -26,10 +26,12 @@ import {
   parsePublish,
   parseVolumeMount,
   processBackend,
+  type Resources,
   removeTree,
   type VMConfig,
 } from '../vm/index.js';
 import type { Io } from './io.js';
+import { fractionOf, limitsOf, limitsWarning, wholeOf } from './machine-flags.js';
 import { type ImageFlags, pulledImage } from './machine-image.js';
 import { statePaths } from './paths.js';
 
@@ -37,6 +39,7 @@ export interface MachineFlags extends ImageFlags {
   readonly vm?: boolean;
   readonly cpus?: string;
   readonly memory?: string;
+  readonly pids?: string;
   readonly disk?: string;
   readonly accel?: AccelWish;
   readonly network?: 'nat' | 'disabled' | 'bridged';
@@ -102,7 +105,7 @@ export async function runInMachine(
     void door?.closed.then(() => machine?.stop());
     await machine.start(stop.signal);
     release();
-    if (!flags.quiet) for (const note of machine.notes) io.stderr(`sallyport: ${note}\n`);
+    if (!flags.quiet) tellStart(machine, flags, io);
     const exit = await runCommand(machine, gateway, { id, flags, argv, env: environmentOf(flags, kept) });
     return { code: exit.exitCode, stopped: door?.stopped ?? null };
   } catch (error) {
@@ -149,7 +152,9 @@ async function removeAbandoned(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   for (const name of names) {
     const pid = Number(name.split('.').at(-1));
-    if (!isAlive(pid)) await removeTree(join(folder, name));
+    if (isAlive(pid)) continue;
+    await processBackend.reap?.(join(folder, name));
+    await removeTree(join(folder, name));
   }
 }
 
@@ -190,8 +195,7 @@ function configOf(flags: MachineFlags, { gateway, ...places }: Places): VMConfig
     persist: false,
     privileged: false,
     resources: {
-      cpus: numberOf('--cpus', flags.cpus, DEFAULT_CPUS),
-      memoryMb: numberOf('--memory', flags.memory, DEFAULT_MEMORY_MB),
+      ...sharesOf(flags),
       diskSizeMb: numberOf('--disk', flags.disk, DEFAULT_DISK_SIZE_MB),
       // A run takes as long as it takes.
       timeoutSeconds: 0,
@@ -215,10 +219,29 @@ function volumesOf(volumes: readonly string[]): NonNullable<VMConfig['vfs']['dir
 }
 
 function numberOf(flag: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value > 0) return value;
-  throw new GatewayError('CONFIG_INVALID', `${flag}: '${text}' is not a whole number above zero`);
+  return text === undefined ? otherwise : wholeOf(flag, text);
+}
+
+/** A machine has some of each; processes are not limited unless that is asked for, but for their number. */
+function sharesOf({ vm, cpus, memory, pids }: MachineFlags): Pick<Resources, 'cpus' | 'memoryMb' | 'pids'> {
+  if (vm === true) {
+    return {
+      cpus: numberOf('--cpus', cpus, DEFAULT_CPUS),
+      memoryMb: numberOf('--memory', memory, DEFAULT_MEMORY_MB),
+    };
+  }
+  return {
+    cpus: cpus === undefined ? 0 : fractionOf('--cpus', cpus),
+    memoryMb: numberOf('--memory', memory, 0),
+    ...(pids !== undefined && { pids: wholeOf('--pids', pids) }),
+  };
+}
+
+/** What is not as one may think. */
+function tellStart({ notes, limits }: Machine, flags: MachineFlags, io: Io): void {
+  for (const note of notes) io.stderr(`sallyport: ${note}\n`);
+  const warning = limitsOf(flags) === undefined ? null : limitsWarning(limits);
+  if (warning !== null) io.stderr(warning);
 }
 
 function environmentOf({ env }: MachineFlags, kept: readonly string[]): Record<string, string> {

@@ -17,7 +17,7 @@ import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
 import type { Bind, RunningCommand } from '../vm/index.js';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, EXIT_STOPPED, type Io } from './io.js';
-import { refuseMachineFlags } from './machine-flags.js';
+import { limitsOf, limitsWarning, refuseMachineFlags } from './machine-flags.js';
 import { statePaths } from './paths.js';
 import { type MachineFlags, type MachineRun, runInMachine } from './run-machine.js';
 import { type OpenedSinks, openFlaggedSinks, type SinkFlags } from './sinks.js';
@@ -85,7 +85,7 @@ export async function runRun(flags: RunFlags, argv: readonly string[], io: Io): 
     const { code, stopped } =
       flags.vm === true || flags.image !== undefined
         ? await runInMachine(gateway, flags, argv, { id, hide, kept, io })
-        : await runOnHost(gateway, flags, argv, { id, hide, kept });
+        : await runOnHost(gateway, flags, argv, { id, hide, kept, io });
     if (stopped === null) return code;
     io.stderr(`sallyport: stopped the sandbox: ${stopped}\n`);
     return EXIT_STOPPED;
@@ -151,14 +151,16 @@ interface HostRun {
   readonly id: string;
   readonly hide: readonly string[];
   readonly kept: readonly string[];
+  readonly io: Io;
 }
 
 async function runOnHost(
   gateway: Gateway,
   flags: RunFlags,
   [program = '', ...args]: readonly string[],
-  { id, hide, kept }: HostRun,
+  { id, hide, kept, io }: HostRun,
 ): Promise<MachineRun> {
+  const limits = limitsOf(flags);
   const sandbox = await gateway.openSandbox(id);
   const workdir = workdirOf(flags);
   const command = await sandbox.run({
@@ -171,10 +173,13 @@ async function runOnHost(
     ],
     noFsIsolation: !flags.fsIsolation,
     hide,
+    ...(limits && { limits }),
     stdin: 'inherit',
     stdout: 'inherit',
     stderr: 'inherit',
   });
+  const warning = flags.quiet ? null : limitsWarning(command.limits);
+  if (warning !== null) io.stderr(warning);
   const stop = forwardSignals(command);
   try {
     const { code } = await command.exit;

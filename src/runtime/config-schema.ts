@@ -21,6 +21,7 @@ const resources = z.strictObject({
   cpus: z.number().positive().max(512).optional(),
   memory_mb: z.int().min(16).optional(),
   disk_size_mb: z.int().min(1).optional(),
+  pids: z.int().min(16).max(4_194_304).optional(),
   timeout_seconds: z.int().min(0).optional(),
 });
 

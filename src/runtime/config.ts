@@ -114,6 +114,7 @@ function filled(options: ConfigOptions, defaults: ConfigDefaults): Config {
       cpus: cpus ?? resources.cpus ?? DEFAULT_CPUS,
       memoryMb: memoryMb ?? resources.memoryMb ?? DEFAULT_MEMORY_MB,
       diskSizeMb: resources.diskSizeMb ?? DEFAULT_DISK_SIZE_MB,
+      ...(resources.pids !== undefined && { pids: resources.pids }),
       timeoutSeconds: resources.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     },
     network: networkOf(network, defaults),

@@ -24,6 +24,9 @@ export interface SandboxRecord {
   readonly supervisorPid: number | null;
   /** Secrets that were given by value, which is not here. */
   readonly literalSecrets: readonly string[];
+  /** What holds the machine to its limits, and what else is told of the start; of the last one. */
+  readonly limits: string;
+  readonly notes: readonly string[];
   readonly config: Config;
 }
 
@@ -40,6 +43,9 @@ const schema = z.strictObject({
   ended_at: z.number().nullable(),
   supervisor_pid: z.int().nullable(),
   literal_secrets: z.array(z.string()),
+  // A version before wrote neither.
+  limits: z.string().default(''),
+  notes: z.array(z.string()).default([]),
   config: z.unknown(),
 });
 

@@ -118,6 +118,8 @@ export class Runtime implements AsyncDisposable {
       endedAt: null,
       supervisorPid: null,
       literalSecrets: [...values.keys()],
+      limits: '',
+      notes: [],
       config,
     };
     await store.exclusively(async () => {

@@ -40,6 +40,10 @@ export interface SandboxInfo {
   readonly endedAt: number | null;
   /** Of the machine's first process on the host; null while none runs. */
   readonly pid: number | null;
+  /** What holds it to its memory, processors and processes, one sentence; empty before the first start. */
+  readonly limits: string;
+  /** What else holds in another way than one may think. */
+  readonly notes: readonly string[];
 }
 
 export interface StartOptions {
@@ -227,8 +231,9 @@ export class Sandbox implements AsyncDisposable {
 }
 
 export function infoOf(record: SandboxRecord, pid: number | null): SandboxInfo {
-  const { id, name, backend, state, message, createdAt, startedAt, endedAt, config } = record;
-  return { id, name, image: config.image, backend, state, message, createdAt, startedAt, endedAt, pid };
+  const { id, name, backend, state, message, createdAt, startedAt, endedAt, limits, notes, config } = record;
+  const { image } = config;
+  return { id, name, image, backend, state, message, createdAt, startedAt, endedAt, pid, limits, notes };
 }
 
 /** After the machine has ended, its supervisor writes down what there is to write. */

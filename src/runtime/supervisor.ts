@@ -85,7 +85,8 @@ export class Supervisor {
         endedAt: null,
       });
       this.#held = await this.#open(parts);
-      await this.#note({ state: 'running', startedAt: Date.now() });
+      const { limits, notes } = this.#held.machine;
+      await this.#note({ state: 'running', startedAt: Date.now(), limits, notes });
       const { gateway } = this.#held;
       gateway.bus.emit({
         type: 'vm.started',

@@ -43,6 +43,9 @@ export function toldMachine(machine: Machine, telling: Telling): Machine {
   return {
     ...told,
     imageConfig: machine.imageConfig,
+    get limits() {
+      return machine.limits;
+    },
     get notes() {
       return machine.notes;
     },

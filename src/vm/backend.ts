@@ -69,6 +69,8 @@ export interface VMConfig {
 export interface Machine extends AsyncDisposable {
   /** What its image, or the configuration in its place, says of the commands to run in it. */
   readonly imageConfig: ImageConfig;
+  /** What holds it to its memory, processors and processes, one sentence. Complete once it runs. */
+  readonly limits: string;
   /** What holds in another way than one may think: each a sentence for an operator. Complete once it runs. */
   readonly notes: readonly string[];
   /** The forwards that are open, with the ports that they got; empty while it does not run. */

@@ -15,6 +15,15 @@ export interface DataFile {
   readonly content: Uint8Array;
 }
 
+/** How much of this machine a sandbox of processes may take. Null: as much as there is. */
+export interface Limits {
+  readonly memoryBytes: number | null;
+  /** Processors; may be a fraction. */
+  readonly cpus: number | null;
+  /** Processes and threads at a time. */
+  readonly pids: number | null;
+}
+
 export type Stdio = 'inherit' | 'pipe' | 'ignore';
 
 export interface CommandSpec {
@@ -33,6 +42,8 @@ export interface CommandSpec {
   readonly files: readonly DataFile[];
   /** What the sandbox calls itself. */
   readonly hostname?: string;
+  /** Absent: none. */
+  readonly limits?: Limits;
   /** Tried behind names that are not whole (resolv.conf(5)). */
   readonly searchDomains?: readonly string[];
   readonly stdin: Stdio;
@@ -53,6 +64,8 @@ export interface CommandExit {
 export interface RunningCommand {
   /** Of the outermost process, on the host. */
   readonly pid: number;
+  /** What holds it to its limits, one sentence; absent where none are asked for. */
+  readonly limits?: string;
   /** Never rejects. */
   readonly exit: Promise<CommandExit>;
   /** Null unless the spec says `pipe`. */

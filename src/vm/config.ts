@@ -15,6 +15,8 @@ export const DEFAULT_GRACEFUL_SHUTDOWN_PERIOD = 0;
 /** Where the sandbox's own files are, in the guest. */
 export const DEFAULT_WORKSPACE = '/workspace';
 export const DEFAULT_DNS_SERVERS: readonly string[] = ['8.8.8.8', '8.8.4.4'];
+/** Of a sandbox of processes: more than any build starts at a time, fewer than a fork bomb needs. */
+export const DEFAULT_PIDS = 4096;
 export const DEFAULT_MTU = 1500;
 /** Made on this machine by `sallyport image build default`; no registry has it. */
 export const DEFAULT_IMAGE = 'default';
@@ -24,6 +26,8 @@ export interface Resources {
   readonly cpus: number;
   readonly memoryMb: number;
   readonly diskSizeMb: number;
+  /** Processes and threads at a time, in a sandbox of processes. Default: `DEFAULT_PIDS`. */
+  readonly pids?: number;
   /** Deadline of a command that names none; 0: no deadline. */
   readonly timeoutSeconds: number;
 }

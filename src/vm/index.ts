@@ -18,7 +18,7 @@ export type {
   WriteOptions,
 } from './backend.js';
 export { collect } from './collect.js';
-export type { Bind, CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from './command.js';
+export type { Bind, CommandExit, CommandSpec, DataFile, Limits, RunningCommand, Stdio } from './command.js';
 export * from './config.js';
 export * from './errors.js';
 export { createExecFiles, type ExecFiles } from './exec-files.js';
@@ -34,6 +34,7 @@ export {
 } from './mount-spec.js';
 export { parsePublish } from './port-forwards.js';
 export { processBackend } from './process/backend.js';
+export { triedLimits } from './process/cgroup.js';
 export { startCommand } from './process/command.js';
 export { removeTree } from './process/root.js';
 export {

@@ -6,8 +6,9 @@ test.each([
   ['--registry', 'registry.example.test', 'only with an image: --registry. Add --image, or --vm'],
   ['--pull', 'never', 'only with an image: --pull. Add --image, or --vm'],
   ['--network', 'disabled', 'only with an image: --network. Add --image, or --vm'],
-  ['--cpus', '2', 'only for a machine: --cpus. Add --vm'],
-  ['--memory', '1024', 'only for a machine: --memory. Add --vm'],
+  ['--cpus', '0', "--cpus: '0' is not a number above zero"],
+  ['--memory', '1.5', "--memory: '1.5' is not a whole number above zero"],
+  ['--pids', 'x', "--pids: 'x' is not a whole number above zero"],
   ['--disk', '1024', 'only for a machine: --disk. Add --vm'],
   ['--accel', 'tcg', 'only for a machine: --accel. Add --vm'],
 ])(

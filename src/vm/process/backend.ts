@@ -5,7 +5,8 @@ import { DEFAULT_IMAGE } from '../config.js';
 import { ErrInvalidConfig } from '../errors.js';
 import { type MachineTree, machineTree } from '../images/index.js';
 import { unpackDefaultImage } from '../qemu/index.js';
-import { ProcessMachine } from './machine.js';
+import { removeNotedGroups } from './cgroup.js';
+import { NOTED, ProcessMachine } from './machine.js';
 import { hostPremise, imagePremise } from './premises.js';
 
 export const processBackend: Backend = {
@@ -18,6 +19,7 @@ export const processBackend: Backend = {
     const imageConfig = config.imageConfig ?? image.config;
     return new ProcessMachine(config, imageConfig, imagePremise(config, image.tree, imageConfig));
   },
+  reap: stateDir => removeNotedGroups(join(stateDir, NOTED)),
 };
 
 /** Null for the host's own programs. */

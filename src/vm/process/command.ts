@@ -12,6 +12,7 @@ import { GatewayError } from '../../core/errors.js';
 import { type Cell, keepDescriptors, type Tools } from '../../net/vestibule/index.js';
 import type { CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from '../command.js';
 import { bwrapArgs, coverable, emitArgs } from './bwrap.js';
+import { confine, groupName } from './cgroup.js';
 import { emitNsswitch, emitResolvConf, HOSTS } from './etc.js';
 import { commandOf } from './family.js';
 import { hostFiles, readHostText } from './host.js';
@@ -36,8 +37,17 @@ const FIRST_FILE_FD = 6;
 export async function startCommand(cell: Cell, spec: CommandSpec): Promise<RunningCommand> {
   const plan = planMounts(spec, homedir(), hostFiles);
   findCommand(spec.argv[0], { plan, host: hostFiles, workdir: spec.workdir, path: spec.env.get('PATH') });
-  const etc = etcFiles(spec.searchDomains ?? []);
-  return await startPlanned(cell, { ...spec, files: [...etc, ...spec.files] }, plan);
+  const whole = { ...spec, files: [...etcFiles(spec.searchDomains ?? []), ...spec.files] };
+  if (spec.limits === undefined) return await startPlanned(cell, whole, plan);
+  const confinement = await confine(groupName(), spec.limits, cell.tools);
+  try {
+    const running = await startPlanned(cell, whole, plan, confinement.prefix);
+    const exit = running.exit.finally(() => confinement.close());
+    return { ...running, exit, limits: confinement.text };
+  } catch (error) {
+    await confinement.close();
+    throw error;
+  }
 }
 
 /** Starts `spec` with the mounts of `plan`; its files stand for all that the sandbox is to see in place of the host's. */
@@ -45,6 +55,7 @@ export async function startPlanned(
   cell: Enclosure,
   spec: CommandSpec,
   plan: readonly Mount[],
+  prefix: readonly string[] = [],
 ): Promise<RunningCommand> {
   const covered = coverable(spec.files, plan, hostFiles);
   const args = bwrapArgs({
@@ -64,6 +75,7 @@ export async function startPlanned(
     spec,
     args,
     files: covered.map(({ content }) => content),
+    prefix,
   });
 }
 
@@ -83,13 +95,15 @@ export interface ChainInput {
   readonly files: readonly Uint8Array[];
   /** An open folder for descriptor 6, where there are no files. Stays the caller's. */
   readonly rootFd?: number;
+  /** What goes before all of it: see `Confinement`. */
+  readonly prefix: readonly string[];
 }
 
 /** Starts programs that lead to bubblewrap, and feeds it. */
 export async function startChain(
   tools: Tools,
   chain: readonly string[],
-  { spec, args, files, rootFd }: ChainInput,
+  { spec, args, files, rootFd, prefix }: ChainInput,
 ): Promise<RunningCommand> {
   // All that can fail comes before the start: a chain that is not fed would wait for ever.
   const fed = new Map<number, string | Uint8Array>([
@@ -98,7 +112,12 @@ export async function startChain(
     ...files.map((content, index) => [FIRST_FILE_FD + index, content] as const),
   ]);
   await keepDescriptors();
-  const child = spawnChain(tools, chain, spec, rootFd === undefined ? files.map(() => 'pipe') : [rootFd]);
+  const child = spawnChain(
+    tools,
+    [...prefix, ...chain],
+    spec,
+    rootFd === undefined ? files.map(() => 'pipe') : [rootFd],
+  );
   for (const [fd, content] of fed) feed(child, fd, content);
   return follow(child);
 }

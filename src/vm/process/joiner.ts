@@ -34,6 +34,8 @@ export interface Holder {
   readonly inside: number;
   /** The first process of the chain that leads to it. */
   readonly outermost: number;
+  /** What goes before everything that is started in the machine. */
+  readonly prefix: readonly string[];
 }
 
 export class Joiner {
@@ -41,13 +43,15 @@ export class Joiner {
   readonly inside: number;
   readonly #tools: Tools;
   readonly #outermost: number;
+  readonly #prefix: readonly string[];
   readonly #premises: Premises;
   readonly #timeoutMs: number;
 
-  constructor(tools: Tools, { inside, outermost }: Holder, premises: Premises, timeoutMs: number) {
+  constructor(tools: Tools, { inside, outermost, prefix }: Holder, premises: Premises, timeoutMs: number) {
     this.inside = inside;
     this.#tools = tools;
     this.#outermost = outermost;
+    this.#prefix = prefix;
     this.#premises = premises;
     this.#timeoutMs = timeoutMs;
   }
@@ -117,7 +121,12 @@ export class Joiner {
     const chain = [this.#tools.nsenter, ...join, this.#tools.bwrap, '--args', '3', '--'];
     if (!ofImage) {
       const control = onTerminal ? ['setsid', '-c', '--'] : [];
-      return await startChain(this.#tools, [...chain, ...control, ...argv], { spec: stdio, args, files: [] });
+      return await startChain(this.#tools, [...chain, ...control, ...argv], {
+        spec: stdio,
+        args,
+        files: [],
+        prefix: this.#prefix,
+      });
     }
     if (seenAt(workingDir, sight) === null)
       throw new ErrInvalidConfig(`the working directory ${workingDir} does not exist in the sandbox`);
@@ -129,6 +138,7 @@ export class Joiner {
         args,
         files: [],
         rootFd,
+        prefix: this.#prefix,
       });
     } finally {
       closeSync(rootFd);

@@ -5,6 +5,8 @@
  * A holder keeps the namespaces; it is process 2 of the machine and does nothing. With it, or with the gateway, all of
  * the machine ends: the kernel sees to that. Commands see each other, and what they leave running stays.
  */
+
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Forwards } from '../../net/forwards/index.js';
@@ -24,11 +26,18 @@ import type {
   WriteOptions,
 } from '../backend.js';
 import { collect } from '../collect.js';
-import type { RunningCommand } from '../command.js';
-import { DEFAULT_GRACEFUL_SHUTDOWN_PERIOD, type ImageConfig, type PortForward } from '../config.js';
+import type { Limits, RunningCommand } from '../command.js';
+import {
+  DEFAULT_GRACEFUL_SHUTDOWN_PERIOD,
+  DEFAULT_PIDS,
+  type ImageConfig,
+  type PortForward,
+  type Resources,
+} from '../config.js';
 import { ErrVMNotRunning, ErrVMStartFailed, ErrVMState } from '../errors.js';
 import { createExecFiles, type ExecFiles } from '../exec-files.js';
 import { openMachineForwards } from '../port-forwards.js';
+import { type Confinement, confine, groupName, removeNotedGroups } from './cgroup.js';
 import { startPlanned } from './command.js';
 import { commandOf } from './family.js';
 import { Joiner } from './joiner.js';
@@ -45,6 +54,7 @@ export class ProcessMachine implements Machine {
   #holder: RunningCommand | null = null;
   #joiner: Joiner | null = null;
   #premises: Premises | null = null;
+  #confinement: Confinement | null = null;
   #ended: Promise<MachineExit> | null = null;
   #stopping = false;
 
@@ -69,6 +79,10 @@ export class ProcessMachine implements Machine {
     return this.#premises?.rootfsPath(this.pid) ?? null;
   }
 
+  get limits(): string {
+    return this.#confinement?.text ?? '';
+  }
+
   get notes(): readonly string[] {
     return this.#premises?.notes ?? [];
   }
@@ -83,15 +97,25 @@ export class ProcessMachine implements Machine {
       await this.#come(premises, signal);
     } catch (error) {
       premises.release();
+      await this.#confinement?.close();
       throw error;
     }
   }
 
   /** Resolves when the machine takes commands. */
   async #come(premises: Premises, signal: AbortSignal | undefined): Promise<void> {
-    const holder = await this.#hold(premises);
+    const { stateDir } = this.#config;
+    const { tools } = premises.enclosure;
+    const noted = join(stateDir, NOTED);
+    await removeNotedGroups(noted);
+    const confinement = await confine(groupName(), limitsOf(this.#config.resources), tools, noted);
+    this.#confinement = confinement;
+    const holder = await this.#hold(premises, confinement.prefix);
     this.#holder = holder;
-    this.#ended = holder.exit.then(({ code }) => this.#end(code));
+    this.#ended = holder.exit.then(async ({ code }) => {
+      await confinement.close();
+      return this.#end(code);
+    });
     const kill = (): void => holder.kill('SIGKILL');
     signal?.addEventListener('abort', kill, { once: true });
     try {
@@ -99,7 +123,8 @@ export class ProcessMachine implements Machine {
       const inside = firstOf(holder.pid);
       await premises.settle(inside);
       const timeoutMs = this.#config.resources.timeoutSeconds * 1000;
-      this.#joiner = new Joiner(this.#tools, { inside, outermost: holder.pid }, premises, timeoutMs);
+      const { prefix } = confinement;
+      this.#joiner = new Joiner(this.#tools, { inside, outermost: holder.pid, prefix }, premises, timeoutMs);
       this.#forwards = await openMachineForwards(this.#config);
       signal?.throwIfAborted();
     } catch (error) {
@@ -110,7 +135,10 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  #hold({ enclosure, plan, holder, files, hide }: Premises): Promise<RunningCommand> {
+  #hold(
+    { enclosure, plan, holder, files, hide }: Premises,
+    prefix: readonly string[],
+  ): Promise<RunningCommand> {
     const spec = {
       argv: holder,
       env: new Map([['PATH', '/usr/bin:/bin']]),
@@ -124,7 +152,7 @@ export class ProcessMachine implements Machine {
       stdout: 'pipe',
       stderr: 'pipe',
     } as const;
-    return startPlanned(enclosure, spec, plan);
+    return startPlanned(enclosure, spec, plan, prefix);
   }
 
   #end(code: number): MachineExit {
@@ -145,7 +173,7 @@ export class ProcessMachine implements Machine {
     if (inside !== undefined && graceMs > 0) await endGently(inside, graceMs);
     const forwards = this.#forwards;
     holder.kill('SIGKILL');
-    await holder.exit;
+    await this.#ended;
     await forwards?.close();
   }
 
@@ -198,6 +226,16 @@ export class ProcessMachine implements Machine {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** In the machine's folder: the control groups that it has, for whoever clears away after a kill. */
+export const NOTED = 'control-groups';
+
+const MIB = 1024 * 1024;
+
+/** 0: no limit. */
+function limitsOf({ memoryMb, cpus, pids = DEFAULT_PIDS }: Resources): Limits {
+  return { memoryBytes: memoryMb === 0 ? null : memoryMb * MIB, cpus: cpus === 0 ? null : cpus, pids };
 }
 
 /** Between the call of `start` and the holder: nothing can have ended. */

@@ -73,6 +73,9 @@ function refuseUnsupported({ resources, door }: VMConfig): void {
     ...(resources.memoryMb < LEAST_MEMORY_MB
       ? [`resources.memory_mb: a machine needs ${LEAST_MEMORY_MB} at least`]
       : []),
+    ...(resources.pids !== undefined
+      ? ['resources.pids: the kernel of a machine is its own: take the backend process']
+      : []),
   ];
   if (problems.length > 0) throw new ErrInvalidConfig(problems.join('; '));
   if (door !== null && door.tap === null) {

@@ -66,6 +66,7 @@ export class QemuMachine implements Machine {
   readonly rootfsPath: string | null;
   /** What the image says of the commands to run in it. */
   readonly imageConfig: ImageConfig;
+  readonly limits = 'memory and processors are those of the machine';
   readonly notes: readonly string[] = [];
   readonly #config: VMConfig;
   readonly #parts: QemuParts;
