@@ -64,6 +64,12 @@ function addRun(sallyport: Command, io: Io, exit: (code: number) => void): void 
     )
     .option('--spool-keep <size>', 'remove the oldest of the spool beyond this (default: 10GiB)')
     .option('--spool-keep-days <days>', 'remove what is older (default: nothing)')
+    .addOption(
+      new Option(
+        '--spool-full <what>',
+        'on a full disk, refuse requests that would carry a secret, or let them pass and count what is lost',
+      ).choices(['block', 'drop-and-mark']),
+    )
     .option('--quiet', 'no line for each refusal, no summary', false)
     .option('--workdir <dir>', 'writable, and where the command starts (default: the current folder)')
     .option('--bind <path[:path]>', 'a file or folder that the command may write', collect)

@@ -15,16 +15,17 @@ export interface SpoolFlags {
   /** A size such as 10GiB. */
   readonly spoolKeep?: string;
   readonly spoolKeepDays?: string;
+  readonly spoolFull?: 'block' | 'drop-and-mark';
 }
 
 const DAY_MS = 24 * 3_600_000;
 
 /** Null: no `--spool`. Throws `CONFIG_INVALID`, `SPOOL_LOCKED`, `SPOOL_INVALID`. */
 export async function openFlaggedSpool(flags: SpoolFlags, io: Io): Promise<EventStore | null> {
-  const { spool, spoolFsync, spoolKeep, spoolKeepDays } = flags;
+  const { spool, spoolFsync, spoolKeep, spoolKeepDays, spoolFull } = flags;
   if (spool === undefined) {
-    if (spoolFsync ?? spoolKeep ?? spoolKeepDays)
-      throw invalid('--spool-fsync and --spool-keep need --spool DIR');
+    if (spoolFsync ?? spoolKeep ?? spoolKeepDays ?? spoolFull)
+      throw invalid('--spool-fsync, --spool-keep and --spool-full need --spool DIR');
     return null;
   }
   const { openSpool } = await import('../events/spool/spool.js');
@@ -33,6 +34,7 @@ export async function openFlaggedSpool(flags: SpoolFlags, io: Io): Promise<Event
     keyDir: statePaths(process.env).spoolKey,
     clock: systemClock,
     fsync: spoolFsync ?? 'interval',
+    whenFull: spoolFull ?? 'block',
     keep: {
       ...(spoolKeep !== undefined && { maxBytes: sizeOf(spoolKeep) }),
       ...(spoolKeepDays !== undefined && { maxAgeMs: daysOf(spoolKeepDays) * DAY_MS }),

@@ -1,6 +1,8 @@
 /** `sallyport run --spool` and `sallyport events verify`, as a user has them. */
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { processIo } from '../../src/cli/io.js';
+import { openFlaggedSpool } from '../../src/cli/spool.js';
 import type { Event } from '../../src/events/event.js';
 import { readEvents } from '../../src/events/read.js';
 import { expectInvariants, facts, Stage } from './stage.js';
@@ -119,7 +121,25 @@ test('with a spool that cannot be begun, nothing is run', async () => {
 });
 
 test.each([
+  [{}, 'block'],
+  [{ spoolFull: 'drop-and-mark' }, 'drop-and-mark'],
+] as const)('with the flags %j what a full disk does is %s', async (flags, whenFull) => {
+  const before = process.env.SALLYPORT_STATE;
+  process.env.SALLYPORT_STATE = join(stage.place.dir, 'state');
+  try {
+    const store = await openFlaggedSpool({ spool: join(stage.place.dir, 'own'), ...flags }, processIo());
+    await store?.close?.();
+    expect(store?.whenFull).toBe(whenFull);
+  } finally {
+    if (before === undefined) delete process.env.SALLYPORT_STATE;
+    else process.env.SALLYPORT_STATE = before;
+  }
+});
+
+test.each([
   [['--spool-keep', '10GiB'], /need --spool/],
+  [['--spool-full', 'block'], /need --spool/],
+  [['--spool', 'x', '--spool-full', 'spool'], /Allowed choices are block, drop-and-mark/],
   [['--spool', 'x', '--spool-keep', 'much'], /is not a size/],
   [['--spool', 'x', '--spool-keep-days', '0'], /is not a number of days/],
 ])('run %j is refused', async (flags, says) => {

@@ -1,13 +1,13 @@
 /**
  * A bus with a spool on a disk that fills up and gets room again; prints what was seen as JSON.
- * `node full-disk.mjs COMPILED DISK STATE`
+ * `node full-disk.mjs COMPILED DISK STATE WHEN-FULL`
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
-const [, , compiled, disk, keyDir] = process.argv;
+const [, , compiled, disk, keyDir, whenFull] = process.argv;
 const load = path => import(pathToFileURL(join(compiled, path)).href);
 const { openSpool } = await load('events/spool/spool.js');
 const { verifySpool } = await load('events/spool/verify.js');
@@ -19,7 +19,8 @@ const filler = join(disk, 'filler');
 writeFileSync(filler, Buffer.alloc(1_500_000));
 const dir = join(disk, 'spool');
 const troubles = [];
-const store = await openSpool({ dir, keyDir, clock, onTrouble: error => troubles.push(error.message) });
+const onTrouble = error => troubles.push(error.message);
+const store = await openSpool({ dir, keyDir, clock, whenFull, onTrouble });
 const bus = createBus({ clock, gatewayId: 'aa', store });
 const emit = () => {
   const gateway = { message: 'm'.repeat(1_000), detail: [] };
@@ -27,7 +28,7 @@ const emit = () => {
 };
 
 let emitted = 0;
-while (!bus.blocked) {
+while (!store.failing) {
   for (let i = 0; i < 100; i++, emitted++) emit();
   await delay(5);
 }
@@ -36,7 +37,7 @@ for (let i = 0; i < 50; i++, emitted++) emit();
 await delay(300);
 const whileFull = { blocked: bus.blocked, dropped: bus.counts.dropped };
 rmSync(filler);
-while (bus.blocked) await delay(20);
+while (store.failing) await delay(20);
 await bus.close();
 
 let last = 0;
