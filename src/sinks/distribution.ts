@@ -4,17 +4,16 @@
  */
 import type { Histogram, Registry } from 'prom-client';
 
-export interface DistributionSpec {
+export interface HistogramSpec {
   readonly name: string;
   readonly help: string;
-  /** Of the one label. */
+  /** The one there is. */
   readonly label: string;
-  /** Upper bounds, ascending. */
-  readonly bounds: readonly number[];
 }
 
 /** What was observed under one value of the label: kept by who observes. */
 export class Series {
+  /** Upper bounds, ascending. */
   readonly #bounds: Float64Array;
   /** Not cumulative; what is above all bounds is in `count` alone. */
   readonly #buckets: Float64Array;
@@ -33,6 +32,15 @@ export class Series {
     if (at < bounds.length) this.#buckets[at] = (this.#buckets[at] as number) + 1;
     this.#sum += value;
     this.#count += 1;
+  }
+
+  /** Takes over all that `other`, of the same bounds, has observed. */
+  add(other: Series): void {
+    this.#buckets.forEach((count, at) => {
+      this.#buckets[at] = count + (other.#buckets[at] ?? 0);
+    });
+    this.#sum += other.#sum;
+    this.#count += other.#count;
   }
 
   /** None where nothing was observed. */
@@ -58,29 +66,19 @@ interface Sample {
   readonly value: number;
 }
 
-export class Distribution {
-  readonly #spec: DistributionSpec;
-  readonly #series = new Map<string, Series>();
-
-  constructor(spec: DistributionSpec, registry: Registry) {
-    this.#spec = spec;
-    const { name, help } = spec;
-    const get = async (): Promise<object> => ({ name, help, type: 'histogram', values: this.#samples() });
-    // A registry asks a metric for its name and for what `get` gives, and for nothing else.
-    registry.registerMetric({ name, help, get } as unknown as Histogram);
-  }
-
-  /** As many as there are values of the label: the caller bounds them. */
-  series(value: string): Series {
-    const known = this.#series.get(value);
-    if (known !== undefined) return known;
-    const series = new Series(this.#spec.bounds);
-    this.#series.set(value, series);
-    return series;
-  }
-
-  #samples(): readonly Sample[] {
-    const { name, label } = this.#spec;
-    return [...this.#series].flatMap(([value, series]) => series.samples(name, { [label]: value }));
-  }
+/**
+ * Shows in `registry` what `series` gives at each scrape, by the value of the label: the caller bounds how many there
+ * are.
+ */
+export function registerHistogram(
+  registry: Registry,
+  spec: HistogramSpec,
+  series: () => Iterable<readonly [value: string, series: Series]>,
+): void {
+  const { name, help, label } = spec;
+  const samples = (): readonly Sample[] =>
+    [...series()].flatMap(([value, one]) => one.samples(name, { [label]: value }));
+  const get = async (): Promise<object> => ({ name, help, type: 'histogram', values: samples() });
+  // A registry asks a metric for its name and for what `get` gives, and for nothing else.
+  registry.registerMetric({ name, help, get } as unknown as Histogram);
 }

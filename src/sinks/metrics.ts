@@ -5,7 +5,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { SinkState } from '../events/bus.js';
 import type { Event, Timings } from '../events/event.js';
 import type { Sink } from '../events/feeder.js';
-import { Distribution, type Series } from './distribution.js';
+import { type HistogramSpec, registerHistogram, Series } from './distribution.js';
 import { COUNTERS, type CounterName, Tally, type TallyLimits } from './tally.js';
 
 /** What is asked at the moment of a scrape. */
@@ -32,7 +32,7 @@ export class Metrics implements Sink {
   readonly #registry = new Registry();
   readonly #tally: Tally;
   readonly #phases: Phases;
-  readonly #scripts: Distribution;
+  readonly #hooks = new Map<string, Series>();
   #watched: Watched = { sinks: [], minted: 0 };
 
   constructor({ version, ...limits }: MetricsOptions) {
@@ -40,15 +40,8 @@ export class Metrics implements Sink {
     collectDefaultMetrics({ register: this.#registry });
     for (const name of Object.keys(COUNTERS) as CounterName[]) this.#counter(name);
     this.#phases = phasesIn(this.#registry);
-    this.#scripts = new Distribution(
-      {
-        name: 'sallyport_script_call_seconds',
-        help: 'How long a call of a policy script took, its waiting included, by hook.',
-        label: 'hook',
-        bounds: SCRIPT_BUCKETS,
-      },
-      this.#registry,
-    );
+    registerHistogram(this.#registry, OF_REQUESTS, () => this.#tally.times());
+    registerHistogram(this.#registry, OF_SCRIPTS, () => this.#hooks);
     this.#gauges(version);
   }
 
@@ -75,7 +68,10 @@ export class Metrics implements Sink {
 
   /** A call of a policy script: no event tells of it. */
   scriptCall(hook: string, ms: number): void {
-    this.#scripts.series(hook).observe(ms / 1_000);
+    const known = this.#hooks.get(hook);
+    const series = known ?? new Series(SCRIPT_BUCKETS);
+    if (known === undefined) this.#hooks.set(hook, series);
+    series.observe(ms / 1_000);
   }
 
   /** The text that a scrape gets. */
@@ -172,23 +168,31 @@ interface Phases {
 }
 
 function phasesIn(registry: Registry): Phases {
-  const phases = new Distribution(
-    {
-      name: 'sallyport_request_phase_seconds',
-      help: 'What the time of a request went into: dns, connect, tls, first_byte, total.',
-      label: 'phase',
-      bounds: PHASE_BUCKETS,
-    },
-    registry,
-  );
-  return {
-    dns: phases.series('dns'),
-    connect: phases.series('connect'),
-    tls: phases.series('tls'),
-    firstByte: phases.series('first_byte'),
-    total: phases.series('total'),
-  };
+  const series = (): Series => new Series(PHASE_BUCKETS);
+  const phases = { dns: series(), connect: series(), tls: series(), firstByte: series(), total: series() };
+  const { firstByte, ...others } = phases;
+  const named = Object.entries({ ...others, first_byte: firstByte });
+  registerHistogram(registry, OF_PHASES, () => named);
+  return phases;
 }
+
+const OF_PHASES: HistogramSpec = {
+  name: 'sallyport_request_phase_seconds',
+  help: 'What the time of a request went into: dns, connect, tls, first_byte, total.',
+  label: 'phase',
+};
+
+const OF_REQUESTS: HistogramSpec = {
+  name: 'sallyport_request_seconds',
+  help: 'How long a request took, to its end.',
+  label: 'sandbox',
+};
+
+const OF_SCRIPTS: HistogramSpec = {
+  name: 'sallyport_script_call_seconds',
+  help: 'How long a call of a policy script took, its waiting included, by hook.',
+  label: 'hook',
+};
 
 type Reading<T> = readonly [name: string, help: string, read: (state: SinkState) => T];
 

@@ -6,6 +6,7 @@
  * ever lost, and no total goes down.
  */
 import type { Event } from '../events/event.js';
+import { Series } from './distribution.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -74,13 +75,24 @@ interface Account {
   readonly id: string;
   /** By type, layer, class of the answer and reason, each of which is bounded. */
   readonly plans: Map<string, Plan>;
+  /** Of requests, in seconds. */
+  readonly times: Series;
+}
+
+/** Seconds; few, because each sandbox has all of them. */
+const REQUEST_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
+
+function accountOf(id: string, times = new Series(REQUEST_BUCKETS)): Account {
+  return { id, plans: new Map(), times };
 }
 
 export class Tally {
   readonly #limits: TallyLimits;
   readonly #cells = new Map<CounterName, Map<string, Cell>>();
   /** What is no sandbox's. */
-  readonly #nobody: Account = { id: '', plans: new Map() };
+  readonly #nobody = accountOf('');
+  /** Of those that gave their label up, and of one that is itself named so. */
+  readonly #otherTimes = new Series(REQUEST_BUCKETS);
   /** In order of when each was last heard of. */
   readonly #accounts = new Map<string, Account>();
   #latest = this.#nobody;
@@ -100,13 +112,21 @@ export class Tally {
     return [...(this.#cells.get(name)?.values() ?? [])];
   }
 
+  /** How long requests took, by sandbox. */
+  times(): Iterable<readonly [string, Series]> {
+    const own = [...this.#accounts.values(), this.#nobody].map(({ id, times }) => [id, times] as const);
+    return new Map([...own, [OTHER, this.#otherTimes]]);
+  }
+
   count(event: Event): void {
     const { type, network } = event;
-    const { events, sent, received } = this.#planFor(event, this.#account(event.sandbox));
+    const account = this.#account(event.sandbox);
+    const { events, sent, received } = this.#planFor(event, account);
     for (const cell of events) cell.value += 1;
     if (network === undefined) return;
     if (sent !== null) sent.value += network.request_bytes;
     if (received !== null) received.value += network.response_bytes;
+    if (network.timings !== undefined) account.times.observe(network.timings.total_ms / 1_000);
     if (type === 'flow.opened') this.#open += 1;
     else if (type === 'flow.closed') this.#open = Math.max(0, this.#open - 1);
   }
@@ -190,19 +210,20 @@ export class Tally {
   }
 
   #heardOf(id: string): Account {
-    const account = this.#accounts.get(id) ?? { id, plans: new Map<string, Plan>() };
+    const account = this.#accounts.get(id) ?? accountOf(id, id === OTHER ? this.#otherTimes : undefined);
     this.#accounts.delete(id);
     this.#accounts.set(id, account);
     if (this.#accounts.size > this.#limits.sandboxes) {
-      const [silent] = this.#accounts.keys();
+      const [silent] = this.#accounts.values();
       if (silent !== undefined) this.#merge(silent);
     }
     return account;
   }
 
-  /** The counts of `sandbox` go to `other`. */
-  #merge(sandbox: string): void {
+  /** The counts of a sandbox go to `other`. */
+  #merge({ id: sandbox, times }: Account): void {
     this.#accounts.delete(sandbox);
+    if (times !== this.#otherTimes) this.#otherTimes.add(times);
     for (const [name, cells] of this.#cells) {
       // A copy: one of a sandbox that is itself named `other` comes in again behind the rest.
       for (const [key, { labels, value }] of [...cells]) {

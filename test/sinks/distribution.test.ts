@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { Histogram, Registry } from 'prom-client';
-import { Distribution } from '../../src/sinks/distribution.js';
+import { registerHistogram, Series } from '../../src/sinks/distribution.js';
 
 const BOUNDS = [0.0005, 0.001, 0.25, 1, 60];
-const spec = { name: 'phase_seconds', help: 'What the time went into.', label: 'phase', bounds: BOUNDS };
+const spec = { name: 'phase_seconds', help: 'What the time went into.', label: 'phase' };
 
-test('a Distribution writes what the histogram of prom-client writes', async () => {
+test('registerHistogram writes what the histogram of prom-client writes', async () => {
   const observation = fc.tuple(
     fc.constantFrom('dns', 'tls', 'to"tal'),
     fc.oneof(fc.constantFrom(0, ...BOUNDS), fc.double({ min: 0, max: 100, noNaN: true })),
@@ -13,7 +13,8 @@ test('a Distribution writes what the histogram of prom-client writes', async () 
   await fc.assert(
     fc.asyncProperty(fc.array(observation, { maxLength: 40 }), async observations => {
       const [ours, theirs] = [new Registry(), new Registry()];
-      const distribution = new Distribution(spec, ours);
+      const series = new Map<string, Series>();
+      registerHistogram(ours, spec, () => series);
       const { name, help } = spec;
       const histogram = new Histogram({
         name,
@@ -23,7 +24,9 @@ test('a Distribution writes what the histogram of prom-client writes', async () 
         registers: [theirs],
       });
       for (const [phase, value] of observations) {
-        distribution.series(phase).observe(value);
+        const known = series.get(phase) ?? new Series(BOUNDS);
+        series.set(phase, known);
+        known.observe(value);
         histogram.observe({ phase }, value);
       }
       expect(await ours.metrics()).toBe(await theirs.metrics());
@@ -32,9 +35,19 @@ test('a Distribution writes what the histogram of prom-client writes', async () 
   );
 });
 
-test('a series that was asked for and never observed is not there', async () => {
+test('a series in which nothing was observed is not there', async () => {
   const registry = new Registry();
-  new Distribution(spec, registry).series('dns');
+  registerHistogram(registry, spec, () => [['dns', new Series(BOUNDS)]]);
   expect(await registry.metrics()).not.toContain('dns');
   expect(registry.getMetricsAsArray().map(({ name }) => name)).toEqual(['phase_seconds']);
+});
+
+test('a series that takes over another has observed what both have', () => {
+  const [one, two, both] = [new Series(BOUNDS), new Series(BOUNDS), new Series(BOUNDS)];
+  [0.0001, 0.5, 70].forEach((value, at) => {
+    (at === 1 ? one : two).observe(value);
+    both.observe(value);
+  });
+  one.add(two);
+  expect(one.samples('x', {})).toEqual(both.samples('x', {}));
 });

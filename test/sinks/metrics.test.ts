@@ -135,6 +135,24 @@ test('a sandbox that is itself named other loses no count when it gives its labe
   expect(values.map(({ labels }) => labels.sandbox).sort()).toEqual(['a', 'other']);
 });
 
+test('how long requests took is told by sandbox, within the same bound, and none is forgotten', () => {
+  const timings = { dns_ms: null, connect_ms: null, tls_ms: null, first_byte_ms: 40, total_ms: 50 };
+  const of = (sandbox: string): EventBody => ({ ...allowedBody({ timings }), sandbox });
+  const tally = tallyOf(['a', 'b', 'other', 'c', 'other', 'd', 'e', 'a'].map(of), 2);
+  const counts = [...tally.times()].flatMap(([sandbox, series]) => {
+    const samples = series.samples('t', {}).filter(({ metricName }) => metricName === 't_count');
+    return samples.map(({ value }) => [sandbox, value] as const);
+  });
+  expect(new Map(counts)).toEqual(
+    new Map([
+      ['other', 6],
+      ['e', 1],
+      ['a', 1],
+    ]),
+  );
+  expect(counts).toHaveLength(3);
+});
+
 test('only a refusal or a failure uses up one of the reasons', () => {
   const answered = (reason: string): EventBody => {
     return { type: 'dns.answered', sandbox: 'sb1', network: networkOf({ layer: 'dns', reason }) };
@@ -207,6 +225,7 @@ test('a scrape has counters, phases, script times, certificates and the sinks as
     'sallyport_refusals_total{sandbox="sb1",layer="http",reason="no-rule"} 1',
     'sallyport_request_phase_seconds_bucket{le="0.0025",phase="dns"} 1',
     'sallyport_request_phase_seconds_count{phase="total"} 1',
+    'sallyport_request_seconds_bucket{le="0.05",sandbox="sb1"} 1',
     'sallyport_script_call_seconds_bucket{le="0.00025",hook="onRequest"} 1',
     'sallyport_certificates_minted_total 4',
     'sallyport_sink_queued_events{sink="siem"} 7',
