@@ -19,6 +19,7 @@ const SHELLS = new RegExp(
     'vm/lingering',
     'vm/process/(cgroup|command|enclosure|host|joiner|machine|premises|root|root-files|signals|stage|status|terminal)',
     'vm/qemu/(accel|boot|closure|default-image|guest-exec|guest-files|initramfs|kernel|machine|vmlinux|vmm)',
+    'net/bridged',
     'net/forwards/(forwarder|index)',
     'vm/qemu/shares',
     'vm/images/(blobs|decompress|derived|lock|lower|refs|store|write-tree)',

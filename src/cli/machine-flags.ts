@@ -1,7 +1,7 @@
 /** The flags of `run` that only a machine has. Pure. */
 import { type Command, Option } from 'commander';
 import { GatewayError } from '../core/errors.js';
-import type { Limits } from '../vm/index.js';
+import type { Limits, NetworkConfig } from '../vm/index.js';
 import { collect } from './policy-flags.js';
 import type { MachineFlags } from './run-machine.js';
 
@@ -40,6 +40,10 @@ export function withMachineFlags(command: Command): Command {
     .addOption(
       new Option('--accel <how>', 'with --vm: insist on kvm or on emulation').choices(['auto', 'kvm', 'tcg']),
     )
+    .option(
+      '--bridge <name[,address/length[,router]]>',
+      'with --vm --network bridged, as root: a bridge of this machine; past the gateway, so no policy holds there',
+    )
     .addOption(
       new Option('--network <mode>', 'with --image or --vm: nat is the gateway').choices([
         'nat',
@@ -49,7 +53,7 @@ export function withMachineFlags(command: Command): Command {
     );
 }
 
-const ONLY_MACHINES = ['disk', 'accel'] as const;
+const ONLY_MACHINES = ['disk', 'accel', 'bridge'] as const;
 const WITH_IMAGE = ['registry', 'pull', 'volume', 'publish', 'network'] as const;
 
 /** What only a machine, or only an image's root, has is refused elsewhere, not left out. */
@@ -99,4 +103,12 @@ export function fractionOf(flag: string, text: string): number {
 /** What a user should know who asked for limits: that something else than a control group holds them, or nothing. */
 export function limitsWarning(text: string | undefined): string | null {
   return text?.includes('no control group') ? `sallyport: limits: ${text}\n` : null;
+}
+
+/** `NAME[,ADDRESS/LENGTH[,ROUTER]]`, with the names of a network. */
+export function parseBridge(text: string): Pick<NetworkConfig, 'bridge' | 'address' | 'router'> {
+  const [bridge = '', address, router, ...rest] = text.split(',');
+  if (rest.length > 0 || bridge === '')
+    throw new GatewayError('CONFIG_INVALID', `--bridge: '${text}' is not NAME[,ADDRESS/LENGTH[,ROUTER]]`);
+  return { bridge, ...(address !== undefined && { address }), ...(router !== undefined && { router }) };
 }

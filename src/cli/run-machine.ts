@@ -8,9 +8,13 @@ import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, GatewayError } from '../core/errors.js';
 import type { Gateway } from '../gateway.js';
+import { type BridgedTap, openBridgedTap } from '../net/bridged.js';
+import { findTools } from '../net/vestibule/index.js';
+import { refuseBridgedSecrets, validateNetworkConfig } from '../runtime/network.js';
 import {
   type AccelWish,
   type Backend,
+  type BridgedLink,
   composeCommand,
   createQemuBackend,
   DEFAULT_CPUS,
@@ -23,6 +27,7 @@ import {
   type InteractiveExecution,
   type Machine,
   type MachineDoor,
+  type NetworkConfig,
   parsePublish,
   parseVolumeMount,
   processBackend,
@@ -31,7 +36,7 @@ import {
   type VMConfig,
 } from '../vm/index.js';
 import type { Io } from './io.js';
-import { fractionOf, limitsOf, limitsWarning, wholeOf } from './machine-flags.js';
+import { fractionOf, limitsOf, limitsWarning, parseBridge, wholeOf } from './machine-flags.js';
 import { type ImageFlags, pulledImage } from './machine-image.js';
 import { statePaths } from './paths.js';
 
@@ -43,6 +48,8 @@ export interface MachineFlags extends ImageFlags {
   readonly disk?: string;
   readonly accel?: AccelWish;
   readonly network?: 'nat' | 'disabled' | 'bridged';
+  /** `NAME[,ADDRESS/LENGTH[,ROUTER]]` */
+  readonly bridge?: string;
   /** `HOST:GUEST[:ro]` */
   readonly volume?: readonly string[];
   /** `[IP:]HOSTPORT:GUESTPORT[/udp]` */
@@ -82,7 +89,7 @@ export async function runInMachine(
   argv: readonly string[],
   { id, hide, kept, io }: MachineRunOptions,
 ): Promise<MachineRun> {
-  const network = networkOf(flags);
+  const network = networkOf(flags, gateway);
   refuseHostFolders(flags);
   const backend = backendOf(flags, io);
   const { state } = statePaths(process.env);
@@ -92,20 +99,28 @@ export async function runInMachine(
   const release = onSignals(signal => stop.abort(signal));
   let machine: Machine | null = null;
   let door: Awaited<ReturnType<Gateway['openDoor']>> | null = null;
+  let bridged: BridgedTap | null = null;
   try {
     const image = await imageOf(flags, state, stop.signal, io);
-    if (network !== 'disabled') door = await gateway.openDoor(id, backend.link);
+    if (network.mode === 'nat') door = await gateway.openDoor(id, backend.link);
+    if (network.mode === 'bridged') bridged = await openBridgedTap(network.bridge ?? '', findTools());
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const config = configOf(flags, {
       ...{ id, stateDir, homeDir: state, ...image },
       ...{ door, gateway, hide },
+      ...(bridged !== null && { bridge: linkOf(network, bridged) }),
     });
     machine = await backend.create(config);
     // A door that the gateway has closed leaves nothing to run for.
     void door?.closed.then(() => machine?.stop());
     await machine.start(stop.signal);
     release();
-    if (!flags.quiet) tellStart(machine, flags, io);
+    // Whatever is quiet: a machine that no policy guards must not look like one that it does.
+    if (!flags.quiet || bridged !== null) tellStart(machine, flags, io);
+    if (machine.notes.length > 0) {
+      const message = `by ${backend.name}`;
+      gateway.bus.emit({ type: 'vm.started', sandbox: id, gateway: { message, detail: [...machine.notes] } });
+    }
     const exit = await runCommand(machine, gateway, { id, flags, argv, env: environmentOf(flags, kept) });
     return { code: exit.exitCode, stopped: door?.stopped ?? null };
   } catch (error) {
@@ -116,6 +131,7 @@ export async function runInMachine(
     release();
     await machine?.close();
     await door?.close();
+    bridged?.close();
     await removeTree(stateDir);
   }
 }
@@ -167,12 +183,35 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function networkOf({ network = 'nat' }: MachineFlags): 'nat' | 'disabled' {
-  if (network !== 'bridged') return network;
-  throw new GatewayError(
-    'NETWORK_UNSUPPORTED',
-    '--network bridged would put the machine past the gateway: take nat (the gateway) or disabled',
-  );
+function networkOf(flags: MachineFlags, { policy }: Gateway): NetworkConfig {
+  const { vm, network: mode = 'nat', bridge, publish = [] } = flags;
+  if (mode !== 'bridged') {
+    if (bridge !== undefined) throw new GatewayError('CONFIG_INVALID', '--bridge is for --network bridged');
+    return { enabled: mode !== 'disabled', mode };
+  }
+  if (vm !== true || bridge === undefined) {
+    throw new GatewayError(
+      'NETWORK_UNSUPPORTED',
+      '--network bridged would put the machine past the gateway: take nat (the gateway) or disabled, or, as root and with --vm, name the bridge (--bridge NAME)',
+    );
+  }
+  if (publish.length > 0)
+    throw new GatewayError(
+      'CONFIG_INVALID',
+      '--publish leads through the gate, which a bridged machine does not have',
+    );
+  const network: NetworkConfig = { enabled: true, mode, ...parseBridge(bridge) };
+  validateNetworkConfig(network);
+  refuseBridgedSecrets(network, [policy]);
+  return network;
+}
+
+function linkOf({ bridge = '', address, router }: NetworkConfig, { fd, mtu }: BridgedTap): BridgedLink {
+  return {
+    ...{ name: bridge, fd, mtu, nameServers: [] },
+    ...(address !== undefined && { address }),
+    ...(router !== undefined && { router }),
+  };
 }
 
 /** The machine has files of its own. */
@@ -184,7 +223,7 @@ function refuseHostFolders({ vm, bind, roBind, fsIsolation }: MachineFlags): voi
   );
 }
 
-interface Places extends NamedImage, Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'hide'> {
+interface Places extends NamedImage, Pick<VMConfig, 'id' | 'stateDir' | 'homeDir' | 'hide' | 'bridge'> {
   readonly door: MachineDoor | null;
   readonly gateway: Gateway;
 }

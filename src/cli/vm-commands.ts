@@ -114,7 +114,13 @@ function addCreate(vm: Command, io: Io, exit: (code: number) => void): void {
     .option('--cpus <n>', 'processors (qemu)')
     .option('--memory <mib>', 'memory (qemu)')
     .option('--persist', 'changes of its root outlive a stop', false)
-    .addOption(new Option('--network <mode>', 'its way to the network').choices(['nat', 'disabled']))
+    .addOption(
+      new Option('--network <mode>', 'its way to the network').choices(['nat', 'disabled', 'bridged']),
+    )
+    .option(
+      '--bridge <name[,address/length[,router]]>',
+      'with --network bridged, as root: a bridge of this machine; past the gateway, so no policy holds there',
+    )
     .option('--mount <host:guest[:ro]>', 'a folder or file of the host, in the workspace', collect)
     .option('--env <name=value>', 'a variable of its commands; never the value of a secret', collect)
     .option('--workdir <dir>', 'where its commands begin (default: /workspace)')

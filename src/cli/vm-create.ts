@@ -8,6 +8,7 @@ import { type ConfigOptions, emitConfig, parseConfig } from '../runtime/config.j
 import type { CreateOptions, Runtime } from '../runtime/runtime.js';
 import { ErrInvalidConfig, type NetworkConfig, parseVolumeMount, type SecretConfig } from '../vm/index.js';
 import type { Io } from './io.js';
+import { parseBridge } from './machine-flags.js';
 import { type ImageFlags, registriesOf, showPull } from './machine-image.js';
 import { withRuntime } from './vm.js';
 
@@ -17,7 +18,9 @@ export interface CreateFlags extends ImageFlags {
   readonly cpus?: string;
   readonly memory?: string;
   readonly persist: boolean;
-  readonly network?: 'nat' | 'disabled';
+  readonly network?: 'nat' | 'disabled' | 'bridged';
+  /** `NAME[,ADDRESS/LENGTH[,ROUTER]]` */
+  readonly bridge?: string;
   readonly mount?: readonly string[];
   readonly env?: readonly string[];
   readonly workdir?: string;
@@ -94,7 +97,8 @@ function networkOf(flags: CreateFlags, file: Partial<NetworkConfig> = {}): Parti
   return {
     ...file,
     enabled: true,
-    mode: 'nat',
+    mode: flags.network ?? (file.mode === 'bridged' ? 'bridged' : 'nat'),
+    ...(flags.bridge !== undefined && parseBridge(flags.bridge)),
     policyFiles: [
       ...(file.policyFiles ?? []),
       ...flags.policy.map(name => (isProfile(name) ? name : resolve(name))),

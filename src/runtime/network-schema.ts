@@ -9,6 +9,17 @@ const { allowed_hosts, block_private_ips, dns_servers, secrets, policy_script } 
 
 const address = z.string().refine(text => parseAddress(text).ok, { message: 'is not an IP address' });
 const hostname = z.string().refine(text => parseHostname(text).ok, { message: 'is not a host name' });
+/** `192.0.2.10/24` */
+function isInterfaceAddress(text: string): boolean {
+  const [address = '', length = '', ...rest] = text.split('/');
+  return (
+    rest.length === 0 &&
+    z.ipv4().safeParse(address).success &&
+    /^\d{1,2}$/.test(length) &&
+    Number(length) <= 32
+  );
+}
+
 const port = z.int().min(1).max(65_535);
 
 export const portForward = z.strictObject({
@@ -48,6 +59,12 @@ const shape = z.strictObject({
   add_hosts: z.array(z.strictObject({ host: hostname, ip: address })).optional(),
   hostname: hostname.optional(),
   mtu: z.int().min(1280, 'IPv6 needs 1280').max(65_520).optional(),
+  bridge: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/, 'is not the name of an interface')
+    .optional(),
+  address: z.string().refine(isInterfaceAddress, { message: 'is not ADDRESS/LENGTH of IPv4' }).optional(),
+  router: z.ipv4('is not an IPv4 address').optional(),
 });
 
 type NetworkInput = z.infer<typeof shape>;
@@ -60,6 +77,14 @@ export const networkSchema = shape.superRefine((network, context) => {
     complain(['mode'], 'enabled: true says otherwise');
   if (off && (network.port_forwards ?? []).length > 0) {
     complain(['port_forwards'], 'without a network there is nothing to forward to');
+  }
+  const isBridged = network.mode === 'bridged' && !off;
+  for (const key of ['bridge', 'address', 'router'] as const) {
+    if (network[key] !== undefined && !isBridged) complain([key], 'is for mode: bridged');
+  }
+  for (const key of ['port_forwards', 'isolate_from_host_lan'] as const) {
+    const given = key === 'port_forwards' ? (network[key] ?? []).length > 0 : network[key] === true;
+    if (given && isBridged) complain([key], 'is the gateway’s, and a bridged machine is past it');
   }
   for (const index of repeated(network.port_forwards ?? [])) {
     complain(['port_forwards', index], 'this port of the host is taken by one before it');

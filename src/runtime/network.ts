@@ -9,24 +9,54 @@ import { loadPolicy } from '../policy/load.js';
 import type { PolicyDocument, SecretSpec } from '../policy/policy.js';
 import { type Problem, problemText } from '../policy/problem.js';
 import { schemaProblems } from '../policy/schema-problems.js';
-import { ErrNetworkInvalidConfig, ErrNetworkUnsupportedPlatform, type NetworkConfig } from '../vm/index.js';
+import {
+  ErrInvalidConfig,
+  ErrNetworkInvalidConfig,
+  ErrNetworkUnsupportedPlatform,
+  type NetworkConfig,
+} from '../vm/index.js';
 import { toSnake } from './codec.js';
 import { networkSchema } from './network-schema.js';
 
 /**
- * Throws `ErrNetworkInvalidConfig`, whose message lists every problem, or `ErrNetworkUnsupportedPlatform` for mode
- * `bridged`: a bridged machine would not pass by the gateway.
+ * Throws `ErrNetworkInvalidConfig`, whose message lists every problem; for mode `bridged`, which is past the gateway,
+ * `ErrNetworkUnsupportedPlatform` unless root names the bridge, and `ErrInvalidConfig` with secrets.
  */
 export function validateNetworkConfig(network: Partial<NetworkConfig> | null | undefined): void {
   if (network === null || network === undefined) return;
   const value = toSnake(network);
   const parsed = networkSchema.safeParse(value);
   if (!parsed.success) throw invalid(schemaProblems(parsed.error.issues, value));
-  if (network.mode === 'bridged' && network.enabled !== false) {
+  if (!isBridged(network)) return;
+  if (network.bridge === undefined) {
     throw new ErrNetworkUnsupportedPlatform(
-      'network.mode: bridged would lead past the gateway, and no backend offers it; take nat',
+      'network.mode: bridged would lead past the gateway: take nat, or, as root, name the bridge of this host that the machine is to be plugged into (network.bridge)',
     );
   }
+  if (process.getuid?.() !== 0) {
+    throw new ErrNetworkUnsupportedPlatform(
+      'network.mode: bridged changes the network of the host: only root may ask for it; take nat',
+    );
+  }
+  if (Object.keys(network.secrets ?? {}).length > 0) throw noSecrets();
+}
+
+export function isBridged({ mode, enabled }: Partial<NetworkConfig>): boolean {
+  return mode === 'bridged' && enabled !== false;
+}
+
+/** No gateway would put values in the place of placeholders, nor keep them from anybody. */
+export function refuseBridgedSecrets(
+  network: Partial<NetworkConfig>,
+  layers: readonly Pick<PolicyDocument, 'secrets'>[],
+): void {
+  if (isBridged(network) && layers.some(layer => layer.secrets.length > 0)) throw noSecrets();
+}
+
+function noSecrets(): Error {
+  return new ErrInvalidConfig(
+    'network.secrets: a bridged machine is past the gateway, which alone could fill them in: take mode nat, or leave them out',
+  );
 }
 
 export interface NetworkLayers {

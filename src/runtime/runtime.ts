@@ -8,6 +8,7 @@ import { GatewayError } from '../core/errors.js';
 import type { PullProgress } from '../vm/images/index.js';
 import {
   ErrInvalidConfig,
+  ErrNetworkUnsupportedPlatform,
   ErrVMExists,
   ErrVMNotFound,
   ErrVMState,
@@ -19,7 +20,7 @@ import { backendOf, DEFAULT_BACKEND } from './backends.js';
 import { type ConfigOptions, configFrom } from './config.js';
 import { ensureImage, type ImageWish } from './image.js';
 import { type Lifeline, launchSupervisor } from './launch.js';
-import { validateNetworkConfig } from './network.js';
+import { isBridged, validateNetworkConfig } from './network.js';
 import { profileOf } from './profiles.js';
 import { isLive, type SandboxRecord, valuesOf } from './record.js';
 import { infoOf, Sandbox, type SandboxInfo, type StartOptions } from './sandbox.js';
@@ -98,9 +99,11 @@ export class Runtime implements AsyncDisposable {
   async create(name: string | null | undefined, options: CreateOptions = {}): Promise<Sandbox> {
     const store = await this.#opened();
     const { backend = DEFAULT_BACKEND, detach = false, onPull, signal, ...rest } = options;
-    backendOf(backend);
+    const { link } = backendOf(backend);
     const asked = configFrom(rest, { network: this.#defaultNetwork() });
     validateNetworkConfig(asked.network);
+    if (isBridged(asked.network) && link !== 'tap')
+      throw new ErrNetworkUnsupportedPlatform('only a machine can be bridged: take the backend qemu');
     const values = valuesOf(asked);
     refuseValuesIn(asked.env, values);
     const image = await ensureImage(asked, this.#images(store, { onPull, signal }));

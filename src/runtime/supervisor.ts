@@ -12,9 +12,19 @@ import { errorCode } from '../core/errors.js';
 import { openFileSink } from '../events/file-sink.js';
 import { secretFiles } from '../gateway/of-policy.js';
 import { createGateway, type Door, type Gateway } from '../gateway.js';
+import { type BridgedTap, openBridgedTap } from '../net/bridged.js';
+import { findTools } from '../net/vestibule/index.js';
 import { Ca } from '../proxy/tls/ca.js';
 import { Ledger } from '../secrets/ledger.js';
-import { type Config, ErrVMNotFound, ErrVMState, type Machine, type VMConfig } from '../vm/index.js';
+import {
+  type BridgedLink,
+  type Config,
+  ErrVMNotFound,
+  ErrVMState,
+  type Machine,
+  type NetworkConfig,
+  type VMConfig,
+} from '../vm/index.js';
 import { backendOf } from './backends.js';
 import { getWorkspace } from './config.js';
 import { ConsoleLog } from './console-log.js';
@@ -24,7 +34,7 @@ import { FileWatch, type WatchRoot } from './file-watch.js';
 import { tellForwards } from './forward-events.js';
 import type { Launch } from './launch.js';
 import type { Lock } from './locks.js';
-import { layersOf, validateNetworkConfig } from './network.js';
+import { isBridged, layersOf, refuseBridgedSecrets, validateNetworkConfig } from './network.js';
 import { isLive, type SandboxRecord } from './record.js';
 import { Store } from './store.js';
 import { toldMachine } from './told-machine.js';
@@ -35,6 +45,7 @@ const LOCK_MS = 2_000;
 interface Held {
   readonly gateway: Gateway;
   readonly door: Door | null;
+  readonly bridged: BridgedTap | null;
   readonly machine: Machine;
   readonly control: ControlServer;
   readonly files: FileWatch;
@@ -91,7 +102,7 @@ export class Supervisor {
       gateway.bus.emit({
         type: 'vm.started',
         sandbox: id,
-        gateway: { message: `by ${backend}`, detail: [] },
+        gateway: { message: `by ${backend}`, detail: [...notes] },
       });
     } catch (error) {
       await closeAll(parts);
@@ -113,6 +124,7 @@ export class Supervisor {
     const paths = this.#store.pathsOf(id);
     validateNetworkConfig(config.network);
     const { layers, literals } = await layersOf(config.network, values);
+    refuseBridgedSecrets(config.network, layers);
     const ledger = layers.some(layer => layer.secrets.length > 0)
       ? Ledger.open(this.#launch.ledgerDir)
       : null;
@@ -127,13 +139,19 @@ export class Supervisor {
     });
     parts.gateway = gateway;
     gateway.bus.subscribe(event => this.#ring.add(event));
-    const door = config.network.enabled ? await gateway.openDoor(id, backendOf(backend).link) : null;
+    const { link } = backendOf(backend);
+    const opensDoor = config.network.enabled && !isBridged(config.network);
+    const door = opensDoor ? await gateway.openDoor(id, link) : null;
     parts.door = door;
+    const bridged = isBridged(config.network)
+      ? await openBridgedTap(config.network.bridge ?? '', findTools())
+      : null;
+    parts.bridged = bridged;
     const hide = [homeDir, caDir, this.#launch.ledgerDir, ...secretFiles(gateway.policy)];
     const screen = new ConsoleLog(paths.console);
     parts.screen = screen;
     const machine = await backendOf(backend).create({
-      ...vmConfigOf(this.#record, { paths, homeDir, hide, door }),
+      ...vmConfigOf(this.#record, { paths, homeDir, hide, door, bridged }),
       onForward: tellForwards(id, gateway.bus.emit),
       onConsole: bytes => screen.write(bytes),
     });
@@ -150,7 +168,7 @@ export class Supervisor {
     });
     const control = await serveControl(paths.socket, this.#target(told));
     parts.control = control;
-    return { gateway, door, machine, control, files, screen };
+    return { gateway, door, bridged, machine, control, files, screen };
   }
 
   #target(machine: Machine): ControlTarget {
@@ -239,9 +257,13 @@ interface Surroundings {
   readonly homeDir: string;
   readonly hide: readonly string[];
   readonly door: Door | null;
+  readonly bridged: BridgedTap | null;
 }
 
-function vmConfigOf({ id, config }: SandboxRecord, { paths, homeDir, hide, door }: Surroundings): VMConfig {
+function vmConfigOf(
+  { id, config }: SandboxRecord,
+  { paths, homeDir, hide, door, bridged }: Surroundings,
+): VMConfig {
   const { network, env, vfs, extraDisks } = config;
   const { image, localBundlePath, imageConfig, persist, privileged, resources, workingDir } = config;
   return {
@@ -264,17 +286,36 @@ function vmConfigOf({ id, config }: SandboxRecord, { paths, homeDir, hide, door 
     searchDomains: network.searchDomains ?? network.policy?.dns?.searchDomains ?? [],
     ...(network.mtu !== undefined && { mtu: network.mtu }),
     portForwards: network.portForwards ?? [],
+    ...(bridged !== null && { bridge: bridgedLink(network, bridged) }),
     hide,
   };
 }
 
+function bridgedLink(network: NetworkConfig, { fd, mtu }: BridgedTap): BridgedLink {
+  const { bridge = '', address, router } = network;
+  return {
+    ...{ name: bridge, fd, mtu, nameServers: network.dnsServers ?? [] },
+    ...(address !== undefined && { address }),
+    ...(router !== undefined && { router }),
+  };
+}
+
 /** The machine first: nothing runs without a gateway. The gateway last, with all that was told. */
-async function closeAll({ control, machine, door, gateway, files, screen }: Partial<Held>): Promise<void> {
+async function closeAll({
+  control,
+  machine,
+  door,
+  bridged,
+  gateway,
+  files,
+  screen,
+}: Partial<Held>): Promise<void> {
   await machine?.close();
   await screen?.close();
   await files?.close();
   await control?.close();
   await door?.close();
+  bridged?.close();
   await gateway?.close();
 }
 

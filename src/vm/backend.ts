@@ -35,6 +35,18 @@ export interface MachineDoor {
   readonly trustEnv: ReadonlyMap<string, string>;
 }
 
+/** A machine's port of a bridge of the host: nobody judges what goes through it. */
+export interface BridgedLink {
+  /** Of the bridge. */
+  readonly name: string;
+  /** A TAP, as this process holds it; the opener's to close. */
+  readonly fd: number;
+  readonly mtu: number;
+  readonly address?: string;
+  readonly router?: string;
+  readonly nameServers: readonly string[];
+}
+
 export interface VMConfig {
   readonly id: string;
   /** Of this machine alone, 0700, kept until the sandbox is removed. Whatever it keeps on disk is in here. */
@@ -53,6 +65,8 @@ export interface VMConfig {
   readonly workingDir?: string;
   /** Null: the machine has no network interface at all. */
   readonly door: MachineDoor | null;
+  /** In place of a door: a link past the gateway. */
+  readonly bridge?: BridgedLink;
   readonly hostname: string;
   readonly addHosts: readonly HostIPMapping[];
   readonly searchDomains: readonly string[];

@@ -133,6 +133,12 @@ export interface NetworkConfig {
   /** Default: the sandbox's id. */
   readonly hostname?: string;
   readonly mtu?: number;
+  /** Of mode `bridged`: the bridge of the host that the machine is plugged into, past the gateway. */
+  readonly bridge?: string;
+  /** Of mode `bridged`: the machine's address on it, `192.0.2.10/24`. Default: whatever the guest does by itself. */
+  readonly address?: string;
+  /** Of mode `bridged`: where everything else is reached. Default: nowhere. */
+  readonly router?: string;
 }
 
 /** `memory`: empty, gone with the sandbox. `overlay`: writes go to `upper`, `lower` is only read. */

@@ -37,12 +37,14 @@ export async function prepareGuest(
   ]);
 }
 
-function etcFiles({ door, hostname, addHosts, searchDomains }: VMConfig): readonly DataFile[] {
+function etcFiles({ door, bridge, hostname, addHosts, searchDomains }: VMConfig): readonly DataFile[] {
   const own = addHosts.map(({ host, ip }) => `${ip} ${host}\n`).join('');
+  const foreign = bridge === undefined ? '' : emitResolvConf(searchDomains, bridge.nameServers);
+  const resolvConf = door === null ? foreign : emitResolvConf(searchDomains);
   const texts = [
     ['/etc/hostname', `${hostname}\n`],
     ['/etc/hosts', `127.0.0.1 localhost ${hostname}\n::1 localhost ip6-localhost ip6-loopback\n${own}`],
-    ['/etc/resolv.conf', door === null ? '' : emitResolvConf(searchDomains)],
+    ['/etc/resolv.conf', resolvConf],
   ] as const;
   return texts.map(([path, text]) => ({ path, content: Buffer.from(text) }));
 }

@@ -1,6 +1,7 @@
 /** The sandbox core's public face. */
 export type {
   Backend,
+  BridgedLink,
   ExecExit,
   ExecOptions,
   ExecResult,

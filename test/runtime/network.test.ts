@@ -1,12 +1,22 @@
 import { compile } from '../../src/policy/compile.js';
-import { blockOf, hostBlocks, layersOf, validateNetworkConfig } from '../../src/runtime/network.js';
+import {
+  blockOf,
+  hostBlocks,
+  layersOf,
+  refuseBridgedSecrets,
+  validateNetworkConfig,
+} from '../../src/runtime/network.js';
 import {
   balancedNetworkProfile,
   openNetworkProfile,
   strictNetworkProfile,
 } from '../../src/runtime/profiles.js';
 import type { NetworkConfig } from '../../src/vm/config.js';
-import { ErrNetworkInvalidConfig, ErrNetworkUnsupportedPlatform } from '../../src/vm/errors.js';
+import {
+  ErrInvalidConfig,
+  ErrNetworkInvalidConfig,
+  ErrNetworkUnsupportedPlatform,
+} from '../../src/vm/errors.js';
 import { verdictOn } from './support.js';
 
 const NAT = { enabled: true, mode: 'nat' } as const satisfies NetworkConfig;
@@ -86,6 +96,33 @@ describe('validateNetworkConfig', () => {
   });
   test('refuses a bridge, which would lead past the gateway', () => {
     expect(() => validateNetworkConfig({ ...NAT, mode: 'bridged' })).toThrow(ErrNetworkUnsupportedPlatform);
+  });
+  const bridged = { enabled: true, mode: 'bridged', bridge: 'br0' } as const;
+  test('lets root name a bridge, and nobody else', () => {
+    const check = (): void =>
+      validateNetworkConfig({ ...bridged, address: '192.0.2.10/24', router: '192.0.2.1' });
+    if (process.getuid?.() === 0) expect(check).not.toThrow();
+    else expect(check).toThrow(ErrNetworkUnsupportedPlatform);
+  });
+  test('refuses secrets on a bridge, wherever they come from: nothing would keep them', async () => {
+    const secrets = { KEY: { value: 'x', hosts: ['a.example'] } };
+    if (process.getuid?.() === 0)
+      expect(() => validateNetworkConfig({ ...bridged, secrets })).toThrow(ErrInvalidConfig);
+    const policy = { allowDomain: ['a.example'], secrets: { KEY: { hosts: ['a.example'] } } };
+    const { layers } = await layersOf({ ...bridged, policy }, new Map());
+    expect(() => refuseBridgedSecrets(bridged, layers)).toThrow(ErrInvalidConfig);
+    expect(() => refuseBridgedSecrets(NAT, layers)).not.toThrow();
+  });
+  test.each([
+    [{ ...NAT, bridge: 'br0' }, 'bridge: is for mode: bridged'],
+    [{ ...bridged, enabled: false, mode: 'disabled' as const }, 'bridge: is for mode: bridged'],
+    [{ ...bridged, portForwards: [{ hostPort: 1, guestPort: 1 }] }, 'port_forwards: is the gateway’s'],
+    [{ ...bridged, isolateFromHostLan: true }, 'isolate_from_host_lan: is the gateway’s'],
+    [{ ...bridged, bridge: 'a b' }, 'bridge: is not the name of an interface'],
+    [{ ...bridged, address: '192.0.2.10/33' }, 'address: is not ADDRESS/LENGTH'],
+    [{ ...bridged, router: 'fe80::1' }, 'router: is not an IPv4 address'],
+  ])('refuses %j', (network, says) => {
+    expect(() => validateNetworkConfig(network)).toThrow(says);
   });
   test.each([
     [{ portForwards: [{ hostPort: 70_000, guestPort: 80 }] }, 'port_forwards[0].host_port'],

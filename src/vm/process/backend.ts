@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Backend, Machine, VMConfig } from '../backend.js';
 import { DEFAULT_IMAGE } from '../config.js';
-import { ErrInvalidConfig } from '../errors.js';
+import { ErrInvalidConfig, ErrNetworkUnsupportedPlatform } from '../errors.js';
 import { type MachineTree, machineTree } from '../images/index.js';
 import { unpackDefaultImage } from '../qemu/index.js';
 import { removeNotedGroups } from './cgroup.js';
@@ -35,6 +35,8 @@ async function imageOf(config: VMConfig): Promise<MachineTree | null> {
 
 /** What only a machine with a kernel of its own can have is refused, not left out. */
 function refuseUnsupported(config: VMConfig): void {
+  if (config.bridge !== undefined)
+    throw new ErrNetworkUnsupportedPlatform('only a machine can be bridged: take the backend qemu');
   if (config.extraDisks.length > 0) {
     throw new ErrInvalidConfig(
       'extra_disks: the process backend has no block devices; take the backend qemu',

@@ -4,9 +4,12 @@ import { GATE_IPV4 } from '../../net/vestibule/ruleset.js';
 export const HOSTNAME = 'sallyport';
 
 /** resolv.conf(5): any address would do, since the door answers port 53 of all of them. */
-export function emitResolvConf(searchDomains: readonly string[]): string {
+export function emitResolvConf(
+  searchDomains: readonly string[],
+  servers: readonly string[] = [GATE_IPV4],
+): string {
   const search = searchDomains.length === 0 ? '' : `search ${searchDomains.join(' ')}\n`;
-  return `nameserver ${GATE_IPV4}\n${search}`;
+  return `${servers.map(server => `nameserver ${server}\n`).join('')}${search}`;
 }
 
 /** The host's entries would give the sandbox addresses for names that no rule was asked about. */

@@ -1,9 +1,15 @@
 /** From files to a machine that answers (shell: one timer). */
 import { type Cell, TAP_LEASE, type Tap, type TapLease } from '../../net/vestibule/index.js';
-import type { VMConfig } from '../backend.js';
+import type { BridgedLink, VMConfig } from '../backend.js';
 import { ErrVMStartFailed } from '../errors.js';
 import { Agent } from './agent/agent.js';
-import { type Accel, type CommandLine, type DiskFile, netKernelArg } from './command-line.js';
+import {
+  type Accel,
+  bridgedKernelArg,
+  type CommandLine,
+  type DiskFile,
+  netKernelArg,
+} from './command-line.js';
 import type { GuestFiles, ImageFile } from './guest-files.js';
 import { AGENT_FD, MONITOR_FD, startVmm, TAP_FD, type Vmm } from './vmm.js';
 
@@ -20,6 +26,8 @@ export interface BootSpec {
   readonly mountWords: readonly string[];
   readonly cell: Cell | null;
   readonly tap: Tap | null;
+  /** In place of a door; the link's MAC beside it. */
+  readonly bridge: (BridgedLink & { readonly mac: string }) | null;
   readonly bootTimeoutMs: number;
   readonly onConsole?: (bytes: Buffer) => void;
   readonly signal?: AbortSignal;
@@ -35,7 +43,7 @@ export async function boot(spec: BootSpec): Promise<Booted> {
   const { guest, disks, shares, cell, tap, signal } = spec;
   const vmm = await startVmm({
     cell,
-    tapFd: tap?.fd ?? null,
+    tapFd: tap?.fd ?? spec.bridge?.fd ?? null,
     line: lineOf(spec),
     files: [
       { source: guest.kernel, target: '/vm/kernel', writable: false },
@@ -84,9 +92,9 @@ function refusal(signal: AbortSignal): Promise<never> {
   });
 }
 
-function lineOf({ config, lower, accel, disks, shares, mountWords, cell, tap }: BootSpec): CommandLine {
-  const lease = tap === null ? null : leaseFor(tap.lease, config.mtu);
-  const modules = [...(tap === null ? [] : ['net']), ...(shares.size === 0 ? [] : ['virtiofs'])];
+function lineOf({ config, lower, accel, disks, shares, mountWords, ...links }: BootSpec): CommandLine {
+  const { net, words } = netOf(links, config.mtu);
+  const modules = [...(net === null ? [] : ['net']), ...(shares.size === 0 ? [] : ['virtiofs'])];
   return {
     accel,
     arch: process.arch === 'arm64' ? 'arm64' : 'x64',
@@ -100,14 +108,36 @@ function lineOf({ config, lower, accel, disks, shares, mountWords, cell, tap }: 
       `sp.hostname=${config.hostname}`,
       `sp.modules=${modules.join(',')}`,
       ...mountWords,
-      ...(lease === null ? [] : [netKernelArg(lease, cell?.ipv6 === true)]),
+      ...words,
     ],
     disks,
     agentFd: AGENT_FD,
     monitorFd: MONITOR_FD,
-    net: lease === null ? null : { fd: TAP_FD, mac: lease.guestMac, mtu: lease.mtu },
+    net,
     shares: [...shares.keys()].map(tag => ({ tag, path: `/vm/${tag}` })),
     more: [],
+  };
+}
+
+interface Net extends Pick<CommandLine, 'net'> {
+  /** What the guest's first program is told of it. */
+  readonly words: readonly string[];
+}
+
+function netOf(
+  { cell, tap, bridge }: Pick<BootSpec, 'cell' | 'tap' | 'bridge'>,
+  mtu: number | undefined,
+): Net {
+  if (tap !== null) {
+    const lease = leaseFor(tap.lease, mtu);
+    const net = { fd: TAP_FD, mac: lease.guestMac, mtu: lease.mtu };
+    return { net, words: [netKernelArg(lease, cell?.ipv6 === true)] };
+  }
+  if (bridge === null) return { net: null, words: [] };
+  const own = Math.min(mtu ?? bridge.mtu, bridge.mtu);
+  return {
+    net: { fd: TAP_FD, mac: bridge.mac, mtu: own },
+    words: [bridgedKernelArg({ ...bridge, mtu: own })],
   };
 }
 

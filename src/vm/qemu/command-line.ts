@@ -4,6 +4,7 @@
  * Pure. Paths are those inside the VMM's own cell, numbers those of inherited descriptors, so nothing of the host is in
  * them, and neither is anything of the sandbox's secrets: they come to the guest by the agent.
  */
+import { createHash } from 'node:crypto';
 import type { TapLease } from '../../net/vestibule/index.js';
 
 export type Accel = 'kvm' | 'tcg';
@@ -137,4 +138,23 @@ export function netKernelArg(lease: TapLease, ipv6: boolean): string {
   const four = `${lease.guestIpv4}/${lease.prefixIpv4},${lease.gateIpv4}`;
   const six = ipv6 ? `${lease.guestIpv6}/${lease.prefixIpv6},${lease.gateIpv6}` : ',';
   return `sp.net=${four},${six},${lease.mtu}`;
+}
+
+/** The same of a link past the gateway: an empty field is left to the guest. */
+export function bridgedKernelArg({
+  mtu,
+  address = '',
+  router = '',
+}: {
+  readonly mtu: number;
+  readonly address?: string;
+  readonly router?: string;
+}): string {
+  return `sp.bridged=${mtu},${address},${router}`;
+}
+
+/** A MAC of a sandbox's own on a bridge, the same at each start: locally administered, for one station. */
+export function bridgedMac(id: string): string {
+  const bytes = createHash('sha256').update(`sallyport ${id}`).digest().subarray(0, 4);
+  return ['02', '53', ...Array.from(bytes, byte => byte.toString(16).padStart(2, '0'))].join(':');
 }

@@ -34,7 +34,7 @@ import { openMachineForwards } from '../port-forwards.js';
 import type { Agent } from './agent/agent.js';
 import { type Attachments, planAttachments } from './attachments.js';
 import { type Booted, boot } from './boot.js';
-import type { Accel, DiskFile } from './command-line.js';
+import { type Accel, bridgedMac, type DiskFile } from './command-line.js';
 import { GuestFileAccess } from './guest-access.js';
 import { GuestExec } from './guest-exec.js';
 import type { GuestFiles, ImageFile } from './guest-files.js';
@@ -67,7 +67,7 @@ export class QemuMachine implements Machine {
   /** What the image says of the commands to run in it. */
   readonly imageConfig: ImageConfig;
   readonly limits = 'memory and processors are those of the machine';
-  readonly notes: readonly string[] = [];
+  readonly notes: readonly string[];
   readonly #config: VMConfig;
   readonly #parts: QemuParts;
   readonly #files: GuestFileAccess;
@@ -83,6 +83,7 @@ export class QemuMachine implements Machine {
     this.imageConfig = config.imageConfig ?? parts.imageConfig;
     this.#config = { ...config, imageConfig: this.imageConfig };
     this.#parts = parts;
+    this.notes = config.bridge === undefined ? [] : [bridgedNote(config.bridge.name)];
     this.#attached = planAttachments(config.vfs, config.extraDisks);
     this.rootfsPath = findProgram('mke2fs') === null ? null : join(config.stateDir, 'upper.img');
     this.#files = new GuestFileAccess((operation, fields) => this.#alive().agent.open(operation, fields));
@@ -132,7 +133,7 @@ export class QemuMachine implements Machine {
   }
 
   async #boot(signal: AbortSignal | undefined): Promise<Booted> {
-    const { hide, stateDir, door } = this.#config;
+    const { id, hide, stateDir, door, bridge } = this.#config;
     const { shares, disks, words } = this.#attached;
     const own = await this.#disks();
     this.#shares = await openShares(shares, stateDir, hide);
@@ -144,6 +145,7 @@ export class QemuMachine implements Machine {
       mountWords: words,
       cell: door?.cell ?? null,
       tap: door?.tap ?? null,
+      bridge: bridge === undefined ? null : { ...bridge, mac: bridgedMac(id) },
       ...(signal && { signal }),
     });
   }
@@ -255,6 +257,10 @@ export class QemuMachine implements Machine {
 }
 
 /** Between the call of `start` and the machine: nothing can have ended. */
+function bridgedNote(bridge: string): string {
+  return `bridged to ${bridge}, past the gateway: no policy is applied to its traffic, and no event tells of it`;
+}
+
 const NOT_YET = new Promise<MachineExit>(() => {});
 
 /** Everybody in the guest is asked to end, then the disks are written; a guest that stands still is not waited for. */

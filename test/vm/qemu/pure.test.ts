@@ -7,7 +7,12 @@ import {
   parseList,
   TO_GUEST,
 } from '../../../src/vm/qemu/agent/frames.js';
-import { type CommandLine, qemuArgs } from '../../../src/vm/qemu/command-line.js';
+import {
+  bridgedKernelArg,
+  bridgedMac,
+  type CommandLine,
+  qemuArgs,
+} from '../../../src/vm/qemu/command-line.js';
 import { emitCpio, FILE, LINK } from '../../../src/vm/qemu/cpio.js';
 import { enclosureArgs } from '../../../src/vm/qemu/enclosure.js';
 
@@ -144,4 +149,14 @@ test('a list reads back, and one that is cut short is none', () => {
 test('no type of one side is a type of the other', () => {
   const from = new Set<number>(Object.values(FROM_GUEST));
   expect(Object.values(TO_GUEST).filter(type => from.has(type))).toEqual([]);
+});
+
+test('a bridged machine has a MAC that is its own at each start, and for one station', () => {
+  expect(bridgedMac('a')).toBe(bridgedMac('a'));
+  expect(bridgedMac('a')).not.toBe(bridgedMac('b'));
+  expect(bridgedMac('a')).toMatch(/^02:53(:[0-9a-f]{2}){4}$/);
+  expect(bridgedKernelArg({ mtu: 1500 })).toBe('sp.bridged=1500,,');
+  expect(bridgedKernelArg({ mtu: 1400, address: '192.0.2.10/24', router: '192.0.2.1' })).toBe(
+    'sp.bridged=1400,192.0.2.10/24,192.0.2.1',
+  );
 });
