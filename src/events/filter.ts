@@ -93,6 +93,18 @@ class EventView {
     this.#event = event;
   }
 
+  get version(): bigint {
+    return BigInt(this.#event.version);
+  }
+
+  get id(): string {
+    return this.#event.id;
+  }
+
+  get gateway_id(): string {
+    return this.#event.gateway_id;
+  }
+
   get type(): string {
     return this.#event.type;
   }
@@ -256,7 +268,15 @@ class GatewayView {
 const ENVIRONMENT = new Environment({ limits: LIMITS })
   .registerType('Event', {
     ctor: EventView,
-    fields: { type: 'string', sandbox: 'string', seq: 'int', timestamp: 'double' },
+    fields: {
+      version: 'int',
+      id: 'string',
+      type: 'string',
+      timestamp: 'double',
+      seq: 'int',
+      gateway_id: 'string',
+      sandbox: 'string',
+    },
   })
   .registerType('Timings', {
     ctor: TimingsView,

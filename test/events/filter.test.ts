@@ -37,6 +37,7 @@ const passing: readonly (readonly [string, EventBody, boolean])[] = [
   ['network.annotations.size() == 0 && network.reason == ""', allowedBody(), true],
   ['event.type.startsWith("request.") && event.sandbox == "sb1"', allowedBody(), true],
   ['event.seq == 7 && event.timestamp > 1.6e12', allowedBody(), true],
+  ['event.id == event.gateway_id + "-7" && event.version == 1', allowedBody(), true],
   ['exec.exit_code != 0 && exec.command[0] == "npm"', EXEC, true],
   ['gateway.message.contains("in force") && "a warning" in gateway.detail', FACT, true],
   ['file.path.startsWith("/workspace/") && file.size == 7', FILE, true],
