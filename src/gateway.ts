@@ -177,8 +177,7 @@ export class Gateway implements AsyncDisposable {
     this.#options.onPlaceholders?.(this.#store.owners(id));
     this.#open.set(id, tenant);
     const gate = (): Gate => tenant.gate(this.#policy, this.#secrets.unavailable);
-    const redact = (text: string): string => redactAll(this.#censor, text);
-    const told = tenant.annotate({ emit: this.bus.emit, redact });
+    const told = tenant.annotate({ emit: this.bus.emit, redact: text => redactAll(this.#censor, text) });
     const emit: Emit = body => {
       told(body);
       const reason = stopReason(this.#policy, body);
@@ -196,6 +195,7 @@ export class Gateway implements AsyncDisposable {
         return tenant.script?.hooks ?? null;
       },
       limits,
+      standing: tenant.standing,
       recordBlocked: () => this.bus.blocked,
       nextRequestId: () => `r-${++this.#requests}`,
       closing: tenant.closing.signal,
@@ -321,7 +321,7 @@ export class Gateway implements AsyncDisposable {
       this.#policy = policy;
       this.#replaceSecrets(this.#secrets.use(values));
       for (const [id, tenant] of this.#open) {
-        tenant.limits.change(policy.limits);
+        tenant.reloaded(policy);
         tenant.script = this.#scripts.forSandbox(id, tenant.script, this.bus.emit, this.#clock);
         await tenant.vestibule?.reloadPorts(portsOf(policy));
       }

@@ -25,7 +25,7 @@ export type GatewayErrorCode =
   | 'LIMIT_EXCEEDED' // a limit of the policy was reached
   | 'GATEWAY_CLOSED' // the gateway is shutting down
   | 'EVENTS_FAILED' // the event log cannot be opened, read or written
-  | 'BLOCKED' // a request was refused by the policy
+  | 'BLOCKED' // a request was refused by the policy, or a tunnel ended by a new one
   | 'HOST_NOT_ALLOWED' // no rule allows the host
   | 'TIMEOUT' // an operation on a sandbox took longer than it may
   | 'VM_NOT_FOUND' // there is no sandbox of this id or name

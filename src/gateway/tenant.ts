@@ -7,6 +7,7 @@ import type { Policy } from '../policy/policy.js';
 import type { Gate } from '../proxy/context.js';
 import type { Limits } from '../proxy/limits/limits.js';
 import type { RefusedPackets } from '../proxy/refused-packets.js';
+import { Standing } from '../proxy/standing.js';
 import type { SandboxScript } from '../script/sandbox-script.js';
 import type { SandboxSecrets } from '../secrets/store.js';
 import type { RunningCommand } from '../vm/index.js';
@@ -18,6 +19,7 @@ const REFUSALS_MS = 5_000;
 export class Tenant {
   readonly id: SandboxId;
   readonly closing = new AbortController();
+  readonly standing = new Standing(this.closing.signal);
   readonly limits: Limits;
   /** Running in the sandbox; nothing of them outlives it. */
   readonly commands = new Set<RunningCommand>();
@@ -37,6 +39,12 @@ export class Tenant {
     this.limits = limits;
     // Every flow and request of the sandbox listens; Node would warn of a leak at the eleventh.
     setMaxListeners(Number.POSITIVE_INFINITY, this.closing.signal);
+  }
+
+  /** `policy` is in force, and what is open must hold before it. */
+  reloaded(policy: Policy): void {
+    this.limits.change(policy.limits);
+    this.standing.reconsider(policy);
   }
 
   /** What its traffic is judged by now: the same object until one part of it is another. */

@@ -54,6 +54,14 @@ export const denied = {
     );
   },
 
+  inspected: (rule: string, subject: string): Deny => {
+    return deny(
+      rule,
+      'not-inspectable',
+      `${rule} lets ${subject} be reached, and what passes is to be read.`,
+    );
+  },
+
   localName: (subject: string): Deny => {
     const hint = `${subject} is only ever a local name: a rule must name it, or --add-host ${subject}=IP give it an address.`;
     return deny(null, 'private-address', hint);

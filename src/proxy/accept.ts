@@ -6,15 +6,19 @@
  * address.
  */
 import type { Duplex } from 'node:stream';
-import { errorCode } from '../core/errors.js';
-import type { Hostname } from '../core/host.js';
+import type { Endpoint } from '../core/address.js';
+import { errorCode, GatewayError } from '../core/errors.js';
+import { type Host, type Hostname, hostText } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
+import { denied } from '../policy/deny.js';
 import type { Denial } from '../policy/hooks.js';
+import type { Policy } from '../policy/policy.js';
 import type { Deny, Verdict } from '../policy/question.js';
 import { ruledBy } from '../policy/shadow.js';
 import type { ProxyContext } from './context.js';
 import { type FlowTrace, startFlowTrace } from './flow-trace.js';
+import { onAbort } from './on-abort.js';
 import { peek } from './peek.js';
 import { speakHttp, speakProxy, speakTls } from './speak.js';
 import { ALERT, type Alert, alertOf } from './tls/alert.js';
@@ -99,7 +103,7 @@ function mayShowName(verdict: Deny): boolean {
 class Entrance {
   readonly #flow: Flow;
   readonly #socket: Duplex;
-  readonly #verdict: Verdict;
+  #verdict: Verdict;
   readonly #trace: FlowTrace;
   readonly #context: ProxyContext;
 
@@ -114,6 +118,9 @@ class Entrance {
   async enter(): Promise<void> {
     const silenceMs = this.#mayTunnel ? SERVER_FIRST_MS : FIRST_BYTES_MS;
     const first = await peek(this.#socket, spoken, { silenceMs, deadlineMs: FIRST_BYTES_MS });
+    // A policy may have come while the client kept silent: what it began under another one is nothing to build on.
+    this.#verdict = this.#decideOpen(this.#context.gate().policy);
+    if (!this.#verdict.allow && !mayShowName(this.#verdict)) return await this.#opaque();
     if (first.kind === 'ended')
       return this.#refuse('no-bytes', null, 'the client sent nothing that can be read');
     if (first.kind !== 'judged') return await this.#opaque();
@@ -124,6 +131,10 @@ class Entrance {
     // On HTTP's own port whatever is not TLS is meant as HTTP: the reader says in words what is wrong with it.
     if (this.#flow.target.port === HTTP_PORT && !this.#mayTunnel) return await this.#http();
     return await this.#opaque();
+  }
+
+  #decideOpen(policy: Policy | null): Verdict {
+    return decide(policy, { ask: 'open', host: this.#flow.host, target: this.#flow.target });
   }
 
   get #mayTunnel(): boolean {
@@ -154,7 +165,9 @@ class Entrance {
     }
     if (verdict.via === 'tunnel') {
       this.#trace.tlsDone(serverName, 'tls/passthrough');
-      return await this.#tunnel(serverName);
+      return await this.#tunnel(serverName, policy =>
+        decide(policy, { ask: 'tls', host: serverName, target }),
+      );
     }
     await speakTls(this.#socket, hello, serverName, this.#flow, this.#trace, this.#context);
   }
@@ -180,32 +193,46 @@ class Entrance {
     if (!verdict.allow) return this.#refuse(verdict.reason, verdict.rule, verdict.hint);
     if (verdict.via === 'tunnel') {
       this.#trace.opened(ruledBy(verdict));
-      return await this.#tunnel(this.#flow.host);
+      return await this.#tunnel(this.#flow.host, policy => this.#decideOpen(policy));
     }
     const hint = 'the bytes are neither TLS nor HTTP; a rule that names the port lets opaque bytes pass';
     this.#refuse('not-inspectable', verdict.rule, hint);
   }
 
-  async #tunnel(name: Hostname | null): Promise<void> {
+  /** `decideAgain`: what let it in, asked of a policy that comes later. */
+  async #tunnel(name: Hostname | null, decideAgain: (policy: Policy | null) => Verdict): Promise<void> {
     const { context, policy } = { context: this.#context, policy: this.#context.gate().policy };
     const { address, port } = this.#flow.target;
+    const host: Host = name === null ? { kind: 'ip', address } : { kind: 'name', name };
+    let endpoint: Endpoint | null = null;
+    const stay = context.standing.enter(later => deniedTunnel(decideAgain, later, host, endpoint), policy);
     const abort = new AbortController();
     const stop = (): void => abort.abort();
     this.#socket.once('close', stop);
-    const { socket, dialled } = await context.upstream.openTunnel(
-      {
-        sandbox: context.sandbox,
-        host: name === null ? { kind: 'ip', address } : { kind: 'name', name },
-        port,
-        decideDial: (host, endpoint) => decide(policy, { ask: 'dial', host, endpoint }),
-        routes: policy?.proxy ?? null,
-        pin: (name !== null && policy?.addHosts.get(name)) || null,
-      },
-      abort.signal,
-    );
-    this.#socket.off('close', stop);
-    this.#trace.note({ destination: dialled });
-    await splice(this.#socket, socket, context.closing);
+    onAbort(stay.signal, stop);
+    try {
+      const { socket, dialled } = await context.upstream.openTunnel(
+        {
+          sandbox: context.sandbox,
+          host,
+          port,
+          decideDial: (decided, asked) => decide(policy, { ask: 'dial', host: decided, endpoint: asked }),
+          routes: policy?.proxy ?? null,
+          pin: (name !== null && policy?.addHosts.get(name)) || null,
+        },
+        abort.signal,
+      );
+      this.#socket.off('close', stop);
+      this.#trace.note({ destination: dialled });
+      endpoint = policy?.proxy ? null : dialled;
+      await splice(this.#socket, socket, stay.signal);
+    } catch (error) {
+      if (stay.denied === null) throw error;
+      this.#trace.note({ fault: stay.denied.hint });
+      throw new GatewayError('BLOCKED', stay.denied.hint);
+    } finally {
+      stay.leave();
+    }
   }
 
   #refuse(reason: string, rule: string | null, hint: string): void {
@@ -227,6 +254,20 @@ class Entrance {
   #alert(alert: Alert): void {
     refuseTls(this.#socket, alert);
   }
+}
+
+/** A tunnel that would be inspected now is none any more. `endpoint`: what was dialled for it, if we dialled it. */
+function deniedTunnel(
+  decideAgain: (policy: Policy | null) => Verdict,
+  policy: Policy | null,
+  host: Host,
+  endpoint: Endpoint | null,
+): Deny | null {
+  const verdict = decideAgain(policy);
+  if (!verdict.allow) return verdict;
+  if (verdict.via !== 'tunnel') return denied.inspected(verdict.rule, hostText(host));
+  const dial = endpoint === null ? verdict : decide(policy, { ask: 'dial', host, endpoint });
+  return dial.allow ? null : dial;
 }
 
 type Spoken =

@@ -9,6 +9,7 @@ import type { PolicyScript } from '../policy/hooks.js';
 import type { Policy } from '../policy/policy.js';
 import type { SandboxSecrets } from '../secrets/store.js';
 import type { Limits } from './limits/limits.js';
+import type { Standing } from './standing.js';
 import type { Ca } from './tls/ca.js';
 import type { Upstream } from './upstream/upstream.js';
 
@@ -31,6 +32,8 @@ export interface ProxyContext {
   readonly script: PolicyScript | null;
   /** Of this sandbox; what the policy does not limit costs nothing. */
   readonly limits: Limits;
+  /** What a reload asks about again. */
+  readonly standing: Standing;
   /** Nothing more can be put on record: requests that would carry a secret are refused. */
   readonly recordBlocked: () => boolean;
   /** Unique within the gateway: `r-1`, `r-2` … */

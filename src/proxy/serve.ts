@@ -11,7 +11,8 @@ import { FieldNames, firstHeader, type HeaderList, withoutHeaders } from '../cor
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
 import type { Denial } from '../policy/hooks.js';
-import type { Verdict } from '../policy/question.js';
+import type { Policy } from '../policy/policy.js';
+import type { Deny, Verdict } from '../policy/question.js';
 import { ruledBy } from '../policy/shadow.js';
 import type { DialogueGuard } from '../secrets/dialogue.js';
 import type { Leak } from '../secrets/scan.js';
@@ -112,7 +113,7 @@ function locationOf({ head }: Answer): string | null {
 
 /** Raw bytes both ways from here on, or messages that the secrets' guard or a script looks at. */
 async function upgrade(relay: Relay, answer: Answer, raw: Duplex): Promise<void> {
-  const { exchange, trace, context } = relay;
+  const { exchange, trace, gate, context } = relay;
   const { head, script, dialogue } = relay.departure;
   const leaks: Leak[] = [];
   const onLeak = (leak: Leak): void => {
@@ -122,20 +123,29 @@ async function upgrade(relay: Relay, answer: Answer, raw: Duplex): Promise<void>
   const guarded = dialogue === null ? null : new GuardedSocket({ upstream: raw, guard: dialogue, onLeak });
   const sandbox = exchange.upgrade(answer.head.headers);
   sandbox.on('error', () => undefined);
-  const ends = { sandbox, upstream: guarded ?? raw, signal: context.closing };
+  const stay = context.standing.enter(policy => deniedUpgrade(policy, head), gate.policy);
+  const ends = { sandbox, upstream: guarded ?? raw, signal: stay.signal };
   const hook = script?.onMessage ?? null;
   try {
     const denial =
       hook === null ? await spliced(ends) : await relayMessages({ ...ends, hook, request: factsOf(head) });
     if (denial !== null) return trace.refused(cutOff(denial, head, 101));
   } catch (error) {
-    if (guarded?.stopped === undefined || guarded.stopped === null) throw error;
+    if (stay.denied === null && (guarded?.stopped ?? null) === null) throw error;
   } finally {
+    stay.leave();
     if (dialogue !== null) trace.note({ secrets: dialogue.used });
   }
+  if (stay.denied) return trace.refused({ ...refusalOfVerdict(stay.denied, head.authority), status: 101 });
   if (leaks.length > 0) return trace.refused({ ...refusalOfLeak(leaks, head.authority), status: 101 });
   if (guarded?.stopped) return trace.failed(guarded.stopped.code, guarded.stopped.message, 101);
   trace.done(101);
+}
+
+/** Why `policy` would not let this WebSocket begin. */
+function deniedUpgrade(policy: Policy | null, { authority, method, path }: RequestHead): Deny | null {
+  const verdict = decide(policy, { ask: 'request', authority, method, path });
+  return verdict.allow ? null : verdict;
 }
 
 /** Nobody listens, so nobody denies. */
