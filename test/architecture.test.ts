@@ -39,7 +39,7 @@ const SHELLS = new RegExp(
     'cli/events/(log|paper)',
     'api/version',
     'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|vm|vm-create|vm-exec|vm-logs|log-text)',
-    'runtime/(console-log|control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
+    'runtime/(console-log|control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor|young-generation)',
   ].join('|')})\\.c?ts$`,
 );
 
@@ -99,7 +99,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
 
 /** Modules that reach outside, whatever is imported from them. */
 const OUTSIDE =
-  /^(node:(fs|net|tls|https?|http2|dgram|child_process|dns|timers|worker_threads|os|readline|tty|cluster)(\/.*)?|koffi)$/;
+  /^(node:(fs|net|tls|https?|http2|dgram|child_process|dns|timers|worker_threads|os|v8|readline|tty|cluster)(\/.*)?|koffi)$/;
 
 /** Of these, only what is pure: questions about text. */
 const PURE_NAMES: ReadonlySet<string> = new Set(['isIP', 'isIPv4', 'isIPv6']);
