@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the bench compares with: nginx (the upstream, too), squid and h2load from Debian, mitmproxy into a
-# virtual environment and the two libraries of npm into a folder of their own, both under .cache/bench. What is there
+# virtual environment and the three libraries of npm into a folder of their own, both under .cache/bench. What is there
 # already is left alone. What cannot be installed becomes a column "not installed"; this never fails for it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -35,8 +35,9 @@ if [ ! -x "$cache/mitmproxy/bin/mitmdump" ]; then
   attempt mitmproxy "$cache/mitmproxy/bin/pip" install -q mitmproxy
 fi
 
-if [ ! -d "$cache/npm/node_modules/http-mitm-proxy" ] || [ ! -d "$cache/npm/node_modules/mockttp" ]; then
+if [ ! -d "$cache/npm/node_modules/http-mitm-proxy" ] || [ ! -d "$cache/npm/node_modules/mockttp" ] ||
+  [ ! -d "$cache/npm/node_modules/ssh2" ]; then
   echo '{ "private": true }' >"$cache/npm/package.json"
-  attempt npm npm --prefix "$cache/npm" install --no-audit --no-fund --ignore-scripts http-mitm-proxy mockttp
+  attempt npm npm --prefix "$cache/npm" install --no-audit --no-fund --ignore-scripts http-mitm-proxy mockttp ssh2
 fi
 exit 0

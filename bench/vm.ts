@@ -5,24 +5,20 @@
  * Run: npm run build && npx tsc -p tsconfig.tools.json && node .cache/tools/bench/vm.js [--runs N] [--mib N]
  * [--parts starts,commands,network,fleet]
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Duplex, Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
+import { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { createGateway, type Gateway } from '../src/gateway.js';
 import { flagsLayer } from '../src/policy/flags.js';
 import { Ca } from '../src/proxy/tls/ca.js';
 import type { MachineDoor, VMConfig } from '../src/vm/backend.js';
-import { Agent } from '../src/vm/qemu/agent/agent.js';
-import { qemuArgs } from '../src/vm/qemu/command-line.js';
 import { createQemuBackend, ensureDefaultImage, ensureGuestFiles } from '../src/vm/qemu/index.js';
 import type { QemuMachine } from '../src/vm/qemu/machine.js';
+import { type BareGuest, bareGuest } from './vm-guest.js';
 
 const { values } = parseArgs({
   options: { runs: { type: 'string' }, mib: { type: 'string' }, parts: { type: 'string' } },
@@ -202,42 +198,13 @@ async function openGateway(port: number): Promise<Gateway> {
 }
 
 /** The guest's own limit: the same guest with a network that QEMU itself gives, outside of any cell. */
-async function userNetwork(): Promise<{ readonly exec: Exec; close(): Promise<void> }> {
-  const guest = await ensureGuestFiles(home);
-  const lower = await ensureDefaultImage(home);
-  const args = qemuArgs({
-    accel: 'tcg',
-    arch: 'x64',
-    cpus: 1,
-    memoryMb: 512,
-    kernel: guest.kernel,
-    initramfs: guest.initramfs,
-    kernelArgs: [`sp.lower=${lower.fsType}`, 'sp.upper=memory', 'sp.modules=net'],
-    disks: [{ name: 'lower', path: lower.path, format: 'raw', readonly: true, scratch: false }],
-    agentFd: 3,
-    monitorFd: 4,
-    net: null,
-    shares: [],
-    more: ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='],
-  });
-  const child = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'] });
-  const agent = new Agent(child.stdio[3] as Duplex);
-  await agent.ready;
-  const exec: Exec = async command => {
-    const channel = agent.open('exec', ['0', '0', '', '', '3', 'sh', '-c', command]);
-    channel.stdin.end();
-    channel.stderr.resume();
-    return await text(channel.stdout);
-  };
-  await exec('ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2');
-  return {
-    exec,
-    close: async () => {
-      const ended = once(child, 'exit');
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
+async function userNetwork(): Promise<BareGuest> {
+  const more = ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='];
+  const guest = await bareGuest({ home, modules: ['net'], more });
+  await guest.exec(
+    'ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2',
+  );
+  return guest;
 }
 
 async function fleet(): Promise<void> {
