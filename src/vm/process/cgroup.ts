@@ -25,8 +25,13 @@ import {
 
 /** Holds every process that is started through it, and what those start. */
 export interface Confinement {
-  /** What goes before a program and its arguments. */
-  readonly prefix: readonly string[];
+  /** What goes before all programs: it joins the groups. */
+  readonly groups: readonly string[];
+  /**
+   * What goes before a program in the sandbox's user namespace. Before that is made, the kernel would hold the number of
+   * processes against all that the user has on this host.
+   */
+  readonly rlimits: readonly string[];
   /** What holds, one sentence. */
   readonly text: string;
   readonly isWhole: boolean;
@@ -58,7 +63,8 @@ export async function confine(
     const join_ = files.length === 0 ? [] : [tools.sh, '-c', JOIN_GROUPS, 'sh', `${files.length}`, ...files];
     const isRoot = process.getuid?.() === 0;
     return {
-      prefix: [...join_, ...prlimit(rlimitArgs(rest))],
+      groups: join_,
+      rlimits: prlimit(rlimitArgs(rest)),
       text: limitsText(limits, held, isRoot),
       isWhole: controllersFor(limits).every(controller => held.has(controller)),
       close: () => removeGroups(folders),

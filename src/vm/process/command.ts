@@ -12,7 +12,7 @@ import { GatewayError } from '../../core/errors.js';
 import { type Cell, keepDescriptors, type Tools } from '../../net/vestibule/index.js';
 import type { CommandExit, CommandSpec, DataFile, RunningCommand, Stdio } from '../command.js';
 import { bwrapArgs, coverable, emitArgs } from './bwrap.js';
-import { confine, groupName } from './cgroup.js';
+import { type Confinement, confine, groupName } from './cgroup.js';
 import { emitNsswitch, emitResolvConf, HOSTS } from './etc.js';
 import { commandOf } from './family.js';
 import { hostFiles, readHostText } from './host.js';
@@ -41,7 +41,7 @@ export async function startCommand(cell: Cell, spec: CommandSpec): Promise<Runni
   if (spec.limits === undefined) return await startPlanned(cell, whole, plan);
   const confinement = await confine(groupName(), spec.limits, cell.tools);
   try {
-    const running = await startPlanned(cell, whole, plan, confinement.prefix);
+    const running = await startPlanned(cell, whole, plan, confinement);
     const exit = running.exit.finally(() => confinement.close());
     return { ...running, exit, limits: confinement.text };
   } catch (error) {
@@ -55,7 +55,7 @@ export async function startPlanned(
   cell: Enclosure,
   spec: CommandSpec,
   plan: readonly Mount[],
-  prefix: readonly string[] = [],
+  confinement: Pick<Confinement, 'groups' | 'rlimits'> = UNCONFINED,
 ): Promise<RunningCommand> {
   const covered = coverable(spec.files, plan, hostFiles);
   const args = bwrapArgs({
@@ -70,20 +70,27 @@ export async function startPlanned(
     firstFileFd: FIRST_FILE_FD,
     covered,
   });
-  const chain = [...enclosed(cell), ...[cell.tools.bwrap, '--args', `${ARGS_FD}`, '--', ...spec.argv]];
+  const chain = [
+    ...enclosed(cell, confinement.rlimits),
+    ...[cell.tools.bwrap, '--args', `${ARGS_FD}`, '--', ...spec.argv],
+  ];
   return await startChain(cell.tools, chain, {
     spec,
     args,
     files: covered.map(({ content }) => content),
-    prefix,
+    prefix: confinement.groups,
   });
 }
 
+const UNCONFINED: Pick<Confinement, 'groups' | 'rlimits'> = { groups: [], rlimits: [] };
+
 /** What leads into the cell, and waits there. */
-function enclosed(enclosure: Enclosure): readonly string[] {
+function enclosed(enclosure: Enclosure, rlimits: readonly string[]): readonly string[] {
   const { tools, pid, userNamespace, stagePid } = enclosure;
-  const own = userNamespace && pid === null && stagePid === undefined ? ['--user', '--map-root-user'] : [];
-  return [...intoArgs(tools, enclosure), tools.unshare, ...own, '--pid', '--fork', '--kill-child', '--'];
+  const isOwn = userNamespace && pid === null && stagePid === undefined;
+  const own = isOwn ? [tools.unshare, '--user', '--map-root-user', '--'] : [];
+  const wait = [tools.unshare, '--pid', '--fork', '--kill-child', '--'];
+  return [...intoArgs(tools, enclosure), ...own, ...rlimits, ...wait];
 }
 
 export interface ChainInput {

@@ -110,7 +110,7 @@ export class ProcessMachine implements Machine {
     await removeNotedGroups(noted);
     const confinement = await confine(groupName(), limitsOf(this.#config.resources), tools, noted);
     this.#confinement = confinement;
-    const holder = await this.#hold(premises, confinement.prefix);
+    const holder = await this.#hold(premises, confinement);
     this.#holder = holder;
     this.#ended = holder.exit.then(async ({ code }) => {
       await confinement.close();
@@ -123,7 +123,7 @@ export class ProcessMachine implements Machine {
       const inside = firstOf(holder.pid);
       await premises.settle(inside);
       const timeoutMs = this.#config.resources.timeoutSeconds * 1000;
-      const { prefix } = confinement;
+      const prefix = [...confinement.groups, ...confinement.rlimits];
       this.#joiner = new Joiner(this.#tools, { inside, outermost: holder.pid, prefix }, premises, timeoutMs);
       this.#forwards = await openMachineForwards(this.#config);
       signal?.throwIfAborted();
@@ -137,7 +137,7 @@ export class ProcessMachine implements Machine {
 
   #hold(
     { enclosure, plan, holder, files, hide }: Premises,
-    prefix: readonly string[],
+    confinement: Confinement,
   ): Promise<RunningCommand> {
     const spec = {
       argv: holder,
@@ -152,7 +152,7 @@ export class ProcessMachine implements Machine {
       stdout: 'pipe',
       stderr: 'pipe',
     } as const;
-    return startPlanned(enclosure, spec, plan, prefix);
+    return startPlanned(enclosure, spec, plan, confinement);
   }
 
   #end(code: number): MachineExit {

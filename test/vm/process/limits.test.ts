@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -137,6 +138,18 @@ describe('a sandbox of processes', () => {
     expect(taken.exitCode).not.toBe(0);
     expect((await hog.exec('echo alive')).stdout).toBe('alive\n');
     expect((await neighbour.exec(take)).stdout).toBe(`${200 * 1024 * 1024}`);
+  });
+
+  test('is held to its own processes alone, whatever else its user runs', async () => {
+    const others = Array.from({ length: 60 }, () => spawn('sleep', ['60'], { stdio: 'ignore' }));
+    try {
+      await using machine = await open({ pids: 40 });
+      expect((await machine.exec('for i in 1 2 3 4 5; do sleep 0.1 & done; wait; echo fine')).stdout).toBe(
+        'fine\n',
+      );
+    } finally {
+      for (const other of others) other.kill('SIGKILL');
+    }
   });
 
   test('says what holds, and leaves no group behind', async () => {
