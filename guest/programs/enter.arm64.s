@@ -1,4 +1,5 @@
-// MODE FOLDER PROGRAM NAME...: chroot to descriptor 6, chdir, give up CAP_SYS_CHROOT and CAP_SETPCAP, execve. MODE t: setsid and TIOCSCTTY first.
+// MODE FOLDER PROGRAM PWD=FOLDER NAME...: chroot to descriptor 6, chdir, give up CAP_SYS_CHROOT and CAP_SETPCAP, put
+// the fourth in place of the variable PWD, execve. MODE t: setsid and TIOCSCTTY first.
 .globl _start
 _start:
  ldr x19, [sp]
@@ -49,9 +50,24 @@ root:
  adr x1, none
  svc #0
  tbnz x0, #63, fail
+ mov x1, x21
+ movz w3, #0x5750
+ movk w3, #0x3d44, lsl #16
+next:
+ ldr x2, [x1]
+ cbz x2, become
+ ldr w2, [x2]
+ cmp w2, w3
+ b.ne other
+ ldr x2, [x20, #32]
+ str x2, [x1]
+other:
+ add x1, x1, #8
+ b next
+become:
  mov x8, #221
  ldr x0, [x20, #24]
- add x1, x20, #32
+ add x1, x20, #40
  mov x2, x21
  svc #0
 fail:

@@ -1,4 +1,5 @@
-# MODE FOLDER PROGRAM NAME...: chroot to descriptor 6, chdir, give up CAP_SYS_CHROOT and CAP_SETPCAP, execve. MODE t: setsid and TIOCSCTTY first.
+# MODE FOLDER PROGRAM PWD=FOLDER NAME...: chroot to descriptor 6, chdir, give up CAP_SYS_CHROOT and CAP_SETPCAP, put
+# the fourth in place of the variable PWD, execve. MODE t: setsid and TIOCSCTTY first.
 .intel_syntax noprefix
 .globl _start
 _start:
@@ -56,9 +57,22 @@ root:
  syscall
  test rax, rax
  js fail
+ mov rbx, r14
+next:
+ mov rax, [rbx]
+ test rax, rax
+ jz become
+ cmp dword ptr [rax], 0x3d445750
+ jne other
+ mov rcx, [r13+32]
+ mov [rbx], rcx
+other:
+ add rbx, 8
+ jmp next
+become:
  mov eax, 59
  mov rdi, [r13+24]
- lea rsi, [r13+32]
+ lea rsi, [r13+40]
  mov rdx, r14
  syscall
 fail:

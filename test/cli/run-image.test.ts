@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Workplace } from '../support/cli.js';
@@ -10,13 +11,15 @@ beforeEach(() => {
 });
 afterEach(() => work.remove());
 
-function layout(): string {
-  const applets = ['sh', 'cat', 'id', 'echo'].map(name => {
+const ENTRY = { Entrypoint: ['echo', 'entry'], Cmd: ['from', 'image'], Env: ['PATH=/bin'] };
+
+function layout(config: Readonly<Record<string, unknown>> = ENTRY): string {
+  const applets = ['sh', 'cat', 'id', 'echo', 'sleep'].map(name => {
     return { name: `bin/${name}`, type: 'symlink', link: 'busybox' } as const;
   });
   const image = makeImage({
     layers: [tar({ name: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 }, ...applets)],
-    config: { Entrypoint: ['echo', 'entry'], Cmd: ['from', 'image'], Env: ['PATH=/bin'] },
+    config,
   });
   return writeFiles(join(work.dir, 'layout'), layoutFiles(image));
 }
@@ -80,3 +83,44 @@ test('sallyport run without a command or an image is a usage error', async () =>
   expect(finished).toMatchObject({ code: 125, stdout: '' });
   expect(finished.stderr).toContain("missing required argument 'command'");
 });
+
+test('a run that is killed leaves no process, and its folder goes with the next one', async () => {
+  const path = layout({ Env: ['PATH=/bin'] });
+  const mark = `${1_000_000 + process.pid}`;
+  const command = ['sh', '-c', `echo up; sleep ${mark}`];
+  const killed = work.start([
+    'run',
+    '--image',
+    path,
+    '--network',
+    'disabled',
+    '--pids',
+    '50',
+    '--',
+    ...command,
+  ]);
+  const [first] = (await once(killed.stdout, 'data')) as [Buffer];
+  expect(String(first)).toBe('up\n');
+  killed.kill('SIGKILL');
+  await once(killed, 'close');
+  const [left = 'none', ...more] = readdirSync(join(work.dir, 'state/run'));
+  expect({ left, more }).toEqual({ left: expect.stringMatching(/^run-/), more: [] });
+  while ([...processesOf(left), ...processesOf(mark)].length > 0)
+    await new Promise(resolve => setTimeout(resolve, 20));
+  const next = await work.sallyport(['run', '--image', path, '--network', 'disabled', '--', 'echo', 'next']);
+  expect(next).toMatchObject({ code: 0, stdout: 'next\n' });
+  expect(readdirSync(join(work.dir, 'state/run'))).toEqual([]);
+});
+
+/** Those that have `mark` among their arguments or variables. */
+function processesOf(mark: string): readonly string[] {
+  const holds = (pid: string, file: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, 'latin1').includes(mark);
+    } catch {
+      return false; // it ended meanwhile, or is another's
+    }
+  };
+  const pids = readdirSync('/proc').filter(name => /^\d+$/.test(name));
+  return pids.filter(pid => holds(pid, 'cmdline') || holds(pid, 'environ'));
+}

@@ -1,8 +1,9 @@
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { removeTree } from '../../src/vm/process/root.js';
+import { busyboxMembers, writeLayout } from '../vm/image-contract.js';
 
 const homes: string[] = [];
 const runtimes: Runtime[] = [];
@@ -52,4 +53,35 @@ test('a sandbox is made, started, used, stopped and removed', async () => {
   await runtime.remove('box');
   expect(await runtime.get('box')).toBeNull();
   await expect(sandbox.info()).rejects.toMatchObject({ code: 'VM_NOT_FOUND' });
+});
+
+test('a sandbox of processes has the root of its image, keeps what changed, and says what holds it', async () => {
+  const homeDir = home();
+  const layout = writeLayout(join(homeDir, 'layout'), busyboxMembers(), { Env: ['PATH=/bin'] });
+  const runtime = open(homeDir);
+  const sandbox = await runtime.create('made', {
+    rootfsPath: layout,
+    persist: true,
+    resources: { pids: 200 },
+    network: { enabled: false },
+  });
+  expect(await sandbox.info()).toMatchObject({ limits: '', notes: [] });
+  await sandbox.start();
+  expect(await sandbox.info()).toMatchObject({
+    state: 'running',
+    limits: expect.stringMatching(/^memory 512 MiB .*; processors 1 .*; processes 200 /),
+    notes: [],
+  });
+  const seen = (async () => {
+    for await (const { type, file } of sandbox.events()) if (type.startsWith('file.')) return file?.path;
+    return null;
+  })();
+  await sandbox.exec('echo kept >/workspace/new');
+  expect(await seen).toBe('/workspace/new');
+  await sandbox.stop();
+  await sandbox.start();
+  expect((await sandbox.exec('cat /workspace/new; ls /bin/busybox')).stdout).toBe('kept\n/bin/busybox\n');
+  await sandbox.stop();
+  await runtime.remove('made');
+  expect(existsSync(join(homeDir, 'sandboxes', sandbox.id))).toBe(false);
 });

@@ -100,49 +100,51 @@ export class Joiner {
     const sight = this.#premises.sight(this.inside);
     const view = { ...sight, workdir: workingDir, path: env.get('PATH'), ofImage };
     const program = findCommand(argv[0] ?? '', view);
-    const { userNamespace, pid } = enclosure;
-    if (!userNamespace && ofImage && person.uid !== 0)
+    if (!enclosure.userNamespace && ofImage && person.uid !== 0)
       throw new ErrInvalidConfig('this host gives no user namespace, so commands are those of root alone');
+    const { chain, args } = this.#way(person, env, ofImage ? '/' : workingDir, onTerminal);
+    const rest = { spec: stdio, args, files: [], prefix: this.#prefix };
+    if (!ofImage) {
+      const control = onTerminal ? ['setsid', '-c', '--'] : [];
+      return await startChain(this.#tools, [...chain, ...control, ...argv], rest);
+    }
+    if (seenAt(workingDir, sight) === null)
+      throw new ErrInvalidConfig(`the working directory ${workingDir} does not exist in the sandbox`);
+    const mode = onTerminal ? 't' : 'p';
+    const enter = [this.#premises.enterFile ?? '', mode, workingDir, program, `PWD=${workingDir}`];
+    const rootFd = openSync(`/proc/${this.inside}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      return await startChain(this.#tools, [...chain, ...enter, ...argv], { ...rest, rootFd });
+    } finally {
+      closeSync(rootFd);
+    }
+  }
+
+  /** The programs that lead in, and the arguments of the last of them. */
+  #way(
+    person: Person,
+    env: ReadonlyMap<string, string>,
+    workingDir: string,
+    onTerminal: boolean,
+  ): { readonly chain: readonly string[]; readonly args: readonly string[] } {
+    const { enclosure, ofImage } = this.#premises;
+    const { userNamespace, pid, stagePid } = enclosure;
     const join = joinArgs({
       userNamespaceOf: userNamespace ? (pid ?? this.#outermost) : null,
       networkOf: pid ?? this.inside,
       inside: this.inside,
-      mountsOf: enclosure.stagePid ?? this.inside,
+      mountsOf: stagePid ?? this.inside,
     });
     const args = innerArgs({
       identity: userNamespace ? person : null,
       env,
-      workingDir: ofImage ? '/' : workingDir,
+      workingDir,
       ownSession: !onTerminal,
       capabilities: ofImage ? ENTER_CAPABILITIES : [],
       statusFd: STATUS_FD,
       seccompFd: SECCOMP_FD,
     });
-    const chain = [this.#tools.nsenter, ...join, this.#tools.bwrap, '--args', '3', '--'];
-    if (!ofImage) {
-      const control = onTerminal ? ['setsid', '-c', '--'] : [];
-      return await startChain(this.#tools, [...chain, ...control, ...argv], {
-        spec: stdio,
-        args,
-        files: [],
-        prefix: this.#prefix,
-      });
-    }
-    if (seenAt(workingDir, sight) === null)
-      throw new ErrInvalidConfig(`the working directory ${workingDir} does not exist in the sandbox`);
-    const enter = [this.#premises.enterFile ?? '', onTerminal ? 't' : 'p', workingDir, program];
-    const rootFd = openSync(`/proc/${this.inside}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      return await startChain(this.#tools, [...chain, ...enter, ...argv], {
-        spec: stdio,
-        args,
-        files: [],
-        rootFd,
-        prefix: this.#prefix,
-      });
-    } finally {
-      closeSync(rootFd);
-    }
+    return { chain: [this.#tools.nsenter, ...join, this.#tools.bwrap, '--args', '3', '--'], args };
   }
 
   #environment(

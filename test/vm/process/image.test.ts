@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import type { Machine, VMConfig } from '../../../src/vm/backend.js';
 import { processBackend } from '../../../src/vm/process/backend.js';
 import { removeTree } from '../../../src/vm/process/root.js';
-import { layoutFiles, makeImage, writeFiles } from '../../support/image.js';
-import { type Spec, tar } from '../../support/tar.js';
+import type { Spec } from '../../support/tar.js';
 import { machineContract } from '../contract.js';
 import { openDoor } from '../door.js';
+import { busyboxMembers, imageContract, writeLayout } from '../image-contract.js';
 import { guestHome } from '../qemu/stage.js';
 
 const folders: string[] = [];
@@ -57,20 +57,14 @@ async function open(overrides: Partial<VMConfig> = {}): Promise<Machine> {
 
 machineContract({ name: 'processes of an image', open });
 
-const BUSYBOX = readFileSync('/bin/busybox');
+imageContract({ name: 'processes of an image', open, temporary });
 
-/** An image with busybox under its applets' names, or under another name alone, and what else is given. */
 function layoutWith(
   members: readonly Spec[],
   config: Readonly<Record<string, unknown>> = {},
-  applets: readonly string[] = ['sh', 'cat', 'id', 'env', 'pwd', 'ls', 'grep', 'readlink', 'echo'],
+  applets?: readonly string[],
 ): string {
-  const programs = [
-    { name: 'bin/busybox', content: BUSYBOX, mode: 0o755 },
-    ...applets.map(name => ({ name: `bin/${name}`, type: 'symlink' as const, link: 'busybox' })),
-  ];
-  const image = makeImage({ layers: [tar(...programs, ...members)], config });
-  return writeFiles(temporary('layout'), layoutFiles(image));
+  return writeLayout(temporary('layout'), [...busyboxMembers(applets), ...members], config);
 }
 
 const own = (path: string): Partial<VMConfig> => ({
@@ -102,29 +96,17 @@ describe('a machine of processes, made of an image', () => {
     expect(spied.stdout).toBe('');
   });
 
-  test('composes user, folder, variables and home as the image says, and as the caller overrides', async () => {
-    const passwd = 'root:x:0:0::/root:/bin/sh\napp:x:1001:1002::/srv/app:/bin/sh\n';
-    const layout = layoutWith([{ name: 'etc/passwd', content: passwd }], {
-      User: 'app',
-      WorkingDir: '/srv/app',
-      Env: ['COLOUR=blue', 'PATH=/bin'],
-      Entrypoint: ['/bin/echo'],
-      Cmd: ['hello'],
-    });
-    await using machine = await open({ ...own(layout), env: new Map([['MORE', 'yes']]) });
-    expect(machine.imageConfig).toMatchObject({ entrypoint: ['/bin/echo'], cmd: ['hello'], user: 'app' });
-    expect((await machine.exec('id -u; id -g; pwd; echo $HOME $COLOUR $MORE $PATH')).stdout).toBe(
-      '1001\n1002\n/srv/app\n/srv/app blue yes /bin\n',
+  test('knows the users that were added while it runs, and their homes', async () => {
+    await using machine = await open(
+      own(layoutWith([{ name: 'etc/passwd', content: 'root:x:0:0::/root:\n' }])),
     );
-    expect((await machine.exec('id -u; echo $HOME', { user: 'root' })).stdout).toBe('0\n/root\n');
     await expect(machine.exec('true', { user: 'later' })).rejects.toMatchObject({
       code: 'VM_CONFIG_INVALID',
     });
-    await machine.exec('echo later:x:77:77::/home/later: >>/etc/passwd');
-    expect((await machine.exec('id -u', { user: 'later' })).stdout).toBe('77\n');
-    await expect(machine.exec('true', { workingDir: '/none' })).rejects.toMatchObject({
-      code: 'VM_CONFIG_INVALID',
-    });
+    await machine.exec('echo later:x:77:78::/home/later: >>/etc/passwd');
+    const { stdout } = await machine.exec('id -u; id -g; echo $HOME', { user: 'later' });
+    expect(stdout).toBe('77\n78\n/home/later\n');
+    expect((await machine.exec('env', { args: [] })).stdout).toContain('PWD=/workspace\n');
   });
 
   test('needs no shell of the image', async () => {
