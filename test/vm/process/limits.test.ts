@@ -152,6 +152,18 @@ describe('a sandbox of processes', () => {
     }
   });
 
+  test('whose owner was killed leaves groups that the next look clears away', async () => {
+    const machine = await open({ memoryMb: 64 });
+    const stateDir = folders.at(-1) ?? '';
+    const noted = join(stateDir, 'control-groups');
+    const groups = existsSync(noted) ? readFileSync(noted, 'utf8').split('\n') : [];
+    // As after a kill: somebody else looks, and the machine's own owner does nothing.
+    await processBackend.reap?.(stateDir);
+    for (const group of groups) expect(existsSync(group)).toBe(false);
+    if (groups.length > 0) expect(await machine.wait()).toMatchObject({ reason: 'ended' });
+    await machine.close();
+  });
+
   test('says what holds, and leaves no group behind', async () => {
     const machine = await open({ memoryMb: 64, cpus: 0.5, pids: 50 });
     expect(machine.limits).toMatch(/^memory 64 MiB .*; processors 0\.5 .*; processes 50 /);
