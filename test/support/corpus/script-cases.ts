@@ -14,8 +14,12 @@ import {
   PASSED,
 } from './case.js';
 
-/** What the gateway's event loop may be held up for one thing, in milliseconds. */
+/**
+ * What the gateway's event loop may be held up for one thing, in milliseconds. A script that ran on it would hold it for
+ * its whole deadline, case after case; once, the collector may take longer on a busy machine.
+ */
 const LONGEST_BLOCK_MS = 20;
+const LONGEST_ONCE_MS = 200;
 
 /** An answer to a script that runs away comes soon after its deadline, even where the machine is busy. */
 const LATEST_MS = 5_000;
@@ -58,7 +62,7 @@ async function openSession(): Promise<CorpusSession> {
   return {
     run: item => runCase(bench, item),
     sentinel: async () => {
-      const { longestMs, wallMs, p99Ms } = loop();
+      const { longestMs, fifthMs, wallMs, p99Ms } = loop();
       const told = [longestMs, wallMs, p99Ms].map(ms => ms.toFixed(1));
       console.log(
         `scripts: event loop: longest block ${told[0]} ms (${told[1]} by the clock), p99 ${told[2]} ms`,
@@ -66,7 +70,8 @@ async function openSession(): Promise<CorpusSession> {
       const after =
         Object.getOwnPropertyNames(globalThis).length + Object.getOwnPropertyNames(Object.prototype).length;
       await bench.script(ALLOW);
-      return after === before && longestMs <= LONGEST_BLOCK_MS && (await ordinary(bench, 'another'));
+      const free = fifthMs <= LONGEST_BLOCK_MS && longestMs <= LONGEST_ONCE_MS;
+      return after === before && free && (await ordinary(bench, 'another'));
     },
     open: () => bench.openFlows,
     close: async () => await bench[Symbol.asyncDispose](),
