@@ -39,7 +39,7 @@ const SHELLS = new RegExp(
     'cli/events/(log|paper)',
     'api/version',
     'cli/(demo|doctor|io|main|paths|run|run-machine|script|secrets|setup|sinks|spool|vm|vm-create|vm-exec|vm-logs|log-text)',
-    'runtime/(console-log|control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor|young-generation)',
+    'runtime/(collector|console-log|control-client|control-server|file-watch|launch|locks|network|runtime|sandbox|socket-path|store|supervise|supervisor)',
   ].join('|')})\\.c?ts$`,
 );
 

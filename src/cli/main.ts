@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /** The process: its arguments, its streams and its exit code (shell). */
 import { CommanderError } from 'commander';
-import { holdYoungGeneration } from '../runtime/young-generation.js';
+import { boundPauses } from '../runtime/collector.js';
 import { EXIT_OWN_FAILURE, EXIT_USAGE, processIo } from './io.js';
 import { program } from './program.js';
 
 async function main(): Promise<void> {
-  holdYoungGeneration();
+  boundPauses();
   const io = processIo();
   // A reader that has seen enough (`| head`) is no error.
   for (const stream of [process.stdout, process.stderr]) {

@@ -1,14 +1,14 @@
 /** The process of a supervisor (shell): its orders come on standard input, its one line goes to standard output. */
 import { createInterface } from 'node:readline';
+import { boundPauses } from './collector.js';
 import { parseLaunch } from './launch.js';
 import { Supervisor } from './supervisor.js';
 import { emitError } from './wire.js';
-import { holdYoungGeneration } from './young-generation.js';
 
 const GRACE_MS = 2_000;
 
 async function main(): Promise<void> {
-  holdYoungGeneration();
+  boundPauses();
   // Without a listener of ours, this signal makes Node open its inspector, and with it the memory and every value.
   process.on('SIGUSR1', () => undefined);
   process.stdout.on('error', () => undefined);

@@ -10,6 +10,7 @@ import { createGateway, type Gateway } from '../../src/gateway.js';
 import { documentFrom } from '../../src/policy/document.js';
 import { Ca } from '../../src/proxy/tls/ca.js';
 import { trustRoots } from '../../src/proxy/upstream/trust.js';
+import { boundPauses } from '../../src/runtime/collector.js';
 
 export interface ArenaOptions {
   readonly policy: object;
@@ -25,6 +26,8 @@ export interface ArenaPorts {
   readonly victim: { readonly plain: number; readonly secure: number };
 }
 
+// As the processes do that sandboxes are served by.
+boundPauses();
 const options = JSON.parse(process.argv[2] ?? '{}') as ArenaOptions;
 const ca = Ca.ephemeral();
 const gateway = await openGateway();
