@@ -53,7 +53,6 @@ export type Judged =
  */
 export function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Judged | Promise<Judged> {
   const { request } = exchange;
-  if (!context.limits.admitRequest()) return refuseForRate(exchange, context);
   const verdict = decideRequest(request.head, gate);
   if (!verdict.allow) return refused(refusalOfVerdict(verdict, request.head.authority));
   const { script } = context;
@@ -62,7 +61,11 @@ export function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Ju
   return judgeByScript({ request, verdict, script, capture }, gate, context);
 }
 
-async function refuseForRate({ request, signal }: Exchange, { limits }: ProxyContext): Promise<Judged> {
+/** Of a request that came over the rate. */
+export async function refuseForRate(
+  { request, signal }: Exchange,
+  { limits }: ProxyContext,
+): Promise<Judged> {
   await limits.beforeRefusal(signal);
   await limits.turn();
   return refused(refusalOfRate(request.head.authority));

@@ -20,7 +20,7 @@ import type { Departing } from '../secrets/substitute.js';
 import type { Gate, ProxyContext } from './context.js';
 import type { Answer, Exchange, RequestHead, UpstreamAnswer } from './exchange.js';
 import type { RequestFault } from './http1/fault.js';
-import { type Departure, judge } from './judge.js';
+import { type Departure, judge, refuseForRate } from './judge.js';
 import {
   type Refusal,
   refusalAnswer,
@@ -42,10 +42,13 @@ export async function serve(exchange: Exchange, flow: Flow, context: ProxyContex
   const trace = new Trace(exchange, flow, context);
   const turn = context.limits.turn();
   if (turn !== null) await turn;
+  const isAdmitted = context.limits.admitRequest();
+  const spread = isAdmitted ? context.limits.spread(exchange.signal) : null;
+  if (spread !== null) await spread;
   // One snapshot: a reload in the middle does not give this request two policies.
   const gate = context.gate();
   try {
-    const judging = judge(exchange, gate, context);
+    const judging = isAdmitted ? judge(exchange, gate, context) : refuseForRate(exchange, context);
     const judged = judging instanceof Promise ? await judging : judging;
     if (judged.kind === 'refused') return await refuse(exchange, trace, judged.refusal, judged.leaks);
     if (judged.kind === 'answered') return await answerOfScript(exchange, trace, judged.answer);

@@ -35,6 +35,11 @@ export interface Limits {
   /** False: this request comes over the rate. */
   admitRequest(): boolean;
   /**
+   * Asked for each request that was admitted, while others have work, too. Null: it may begin; else it resolves, with
+   * `signal` at the latest, when it may: a second's worth that comes at once is begun over half a second.
+   */
+  spread(signal: AbortSignal): Promise<void> | null;
+  /**
    * Waits before a request over the rate is told so: a client that asks again at once would make of refusals more work
    * than the requests would have been. Ends with `signal` too.
    */
@@ -55,6 +60,10 @@ export interface Limits {
 const REFUSAL_MS = 1_000;
 /** A client that floods and comes back at once makes of handshakes more work than its flood was. */
 const CALM_MS = 1_000;
+/** Beside others, the requests of one second are begun at twice their rate, after this part of them at once. */
+const SPREAD = { faster: 2, atOnce: 0.05 } as const;
+/** Handshakes of one sandbox beside others: each takes the event loop for a millisecond. */
+const HANDSHAKES = { perSecond: 100, burst: 16 } as const;
 /** Of a sandbox that has the gateway to itself. */
 const ALONE_DESCRIPTORS = 1 << 20;
 
@@ -68,10 +77,15 @@ export function createLimits(
   let current = settings;
   let flows = 0;
   let requests = bucketFor(settings.requestsPerSecond);
+  let starts = startsFor(settings.requestsPerSecond);
+  const handshakes = createTokenBucket(HANDSHAKES);
   let egress = pacerFor(null, settings.maxEgressBps, clock, later);
   let ingress = pacerFor(null, settings.maxIngressBps, clock, later);
   let calmAt = 0;
 
+  /** Null: now. */
+  const until = (ms: number, signal: AbortSignal): Promise<void> | null =>
+    ms > 0 ? wait(ms, signal, later) : null;
   return {
     admitFlow: () => {
       if (current.maxConnections !== null && flows >= current.maxConnections) return null;
@@ -86,6 +100,7 @@ export function createLimits(
         share.closeFlow();
       };
     },
+    spread: signal => (shares.crowded() ? until(msToNext(starts, clock), signal) : null),
     admitRequest: () => requests === null || requests.take(1, clock.monotonic()),
     beforeRefusal: signal => wait(REFUSAL_MS, signal, later),
     misbehaved: () => {
@@ -93,13 +108,16 @@ export function createLimits(
     },
     calm: signal => {
       const left = calmAt - clock.monotonic();
-      return left > 0 ? wait(left, signal, later) : null;
+      return until(left > 0 || !shares.crowded() ? left : msToNext(handshakes, clock), signal);
     },
     turn: () => share.turn(),
     pace: stream =>
       egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),
     change: next => {
-      if (next.requestsPerSecond !== current.requestsPerSecond) requests = bucketFor(next.requestsPerSecond);
+      if (next.requestsPerSecond !== current.requestsPerSecond) {
+        requests = bucketFor(next.requestsPerSecond);
+        starts = startsFor(next.requestsPerSecond);
+      }
       egress = pacerFor(egress, next.maxEgressBps, clock, later);
       ingress = pacerFor(ingress, next.maxIngressBps, clock, later);
       current = next;
@@ -129,6 +147,22 @@ function wait(milliseconds: number, signal: AbortSignal, later: Schedule): Promi
 
 function bucketFor(perSecond: number | null): TokenBucket | null {
   return perSecond === null ? null : createTokenBucket({ perSecond, burst: Math.max(1, perSecond) });
+}
+
+/** What is next stands in the line behind those that came before: what it takes is owed already. */
+function msToNext(bucket: TokenBucket | null, clock: Clock): number {
+  if (bucket === null) return 0;
+  const nowMs = clock.monotonic();
+  bucket.spend(1, nowMs);
+  return bucket.waitMs(nowMs);
+}
+
+function startsFor(perSecond: number | null): TokenBucket | null {
+  if (perSecond === null) return null;
+  return createTokenBucket({
+    perSecond: perSecond * SPREAD.faster,
+    burst: Math.max(1, perSecond * SPREAD.atOnce),
+  });
 }
 
 /** The same pacer where there was one: the flows that hold it share it with those that come. */

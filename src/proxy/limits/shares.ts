@@ -7,6 +7,8 @@ import { maxDescriptors } from './descriptors.js';
 export interface Shares {
   /** The share of one more sandbox. */
   join(): Share;
+  /** More than one sandbox has had work of late. */
+  crowded(): boolean;
 }
 
 /** One sandbox's part in the shares. */
@@ -59,6 +61,7 @@ export function createShares(descriptors: number = maxDescriptors()): Shares {
       };
       return share;
     },
+    crowded: () => turns.crowded,
   };
 }
 
@@ -86,6 +89,10 @@ class Turns {
       if (queue === undefined) this.#waiting.set(share, [resolve]);
       else queue.push(resolve);
     });
+  }
+
+  get crowded(): boolean {
+    return this.#mixed > 0;
   }
 
   #mayStart(share: Share): boolean {

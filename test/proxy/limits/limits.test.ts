@@ -4,6 +4,7 @@ import { Duplex, PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../../src/core/clock.js';
 import { createLimits, type LimitSettings, NO_LIMITS } from '../../../src/proxy/limits/limits.js';
+import { createShares } from '../../../src/proxy/limits/shares.js';
 
 const limitsOf = (settings: Partial<LimitSettings>, clock = systemClock) =>
   createLimits({ ...NO_LIMITS, ...settings }, clock);
@@ -200,3 +201,64 @@ function closed(stream: Duplex): Promise<void> {
     else stream.once('close', () => resolve());
   });
 }
+
+/** Two sandboxes of one gateway, and how long the first was told to wait. */
+function neighbours(settings: Partial<LimitSettings>) {
+  const shares = createShares(10_000);
+  const clock = { now: () => 1_000, monotonic: () => 1_000 };
+  const waits: number[] = [];
+  const later = (milliseconds: number) => {
+    waits.push(milliseconds);
+    return () => undefined;
+  };
+  const limits = createLimits({ ...NO_LIMITS, ...settings }, clock, { shares, later });
+  const other = createLimits(NO_LIMITS, clock, { shares });
+  const meet = (): void => {
+    limits.turn();
+    other.turn();
+  };
+  return { limits, waits, meet };
+}
+
+test('a sandbox alone begins a second of requests at once', () => {
+  const { limits, waits } = neighbours({ requestsPerSecond: 400 });
+  const { signal } = new AbortController();
+  for (let i = 0; i < 400; i++) expect(limits.spread(signal)).toBeNull();
+  expect(waits).toEqual([]);
+});
+
+test('beside another one they are begun over half a second, in their order', () => {
+  const { limits, waits, meet } = neighbours({ requestsPerSecond: 400 });
+  const { signal } = new AbortController();
+  meet();
+  for (let i = 0; i < 400; i++) void limits.spread(signal);
+  expect(waits).toHaveLength(380);
+  expect(waits).toEqual([...waits].sort((a, b) => a - b));
+  expect(waits.at(-1)).toBeCloseTo(475, 0);
+});
+
+test('without a rate nothing is spread', () => {
+  const { limits, meet } = neighbours({});
+  meet();
+  for (let i = 0; i < 1_000; i++) expect(limits.spread(new AbortController().signal)).toBeNull();
+});
+
+test('a request that is waited with ends its wait when its connection does', async () => {
+  const { limits, meet } = neighbours({ requestsPerSecond: 1 });
+  meet();
+  const gone = new AbortController();
+  void limits.spread(gone.signal);
+  const waiting = limits.spread(gone.signal);
+  expect(waiting).not.toBeNull();
+  gone.abort();
+  await waiting;
+});
+
+test('beside another sandbox handshakes are begun a hundred a second, sixteen at once', () => {
+  const { limits, waits, meet } = neighbours({});
+  const { signal } = new AbortController();
+  for (let i = 0; i < 100; i++) expect(limits.calm(signal)).toBeNull();
+  meet();
+  for (let i = 0; i < 20; i++) void limits.calm(signal);
+  expect(waits).toEqual([10, 20, 30, 40]);
+});
