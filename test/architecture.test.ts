@@ -27,7 +27,7 @@ const SHELLS = new RegExp(
     'vm/images/registry/(client|logins)',
     'cli/(image|image-build)',
     'vm/trust/host-trust',
-    'proxy/(awake|body-guard|peek|serve)',
+    'proxy/(body-guard|peek|serve)',
     'proxy/limits/(descriptors|pacer|shares)',
     'proxy/scripted/relay-messages',
     'proxy/http1/(content-reader|deadline|server-connection)',

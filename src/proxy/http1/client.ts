@@ -8,7 +8,6 @@
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
-import { stayAwake } from '../awake.js';
 import type { ConnectionAnswer, HttpConnection, OutboundRequest } from '../connection.js';
 import { ClientExchange, type ClientLine } from './client-exchange.js';
 import { CLIENT_LIMITS, type ClientLimits, type ClientOptions } from './client-options.js';
@@ -70,7 +69,6 @@ export class Http1Connection implements HttpConnection, ClientLine {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    stayAwake();
     // An answer that nobody asked for would be taken for the next request's (RFC 9112 §9.2).
     if (this.#exchange === null) this.close();
     else this.#exchange.take(chunk);

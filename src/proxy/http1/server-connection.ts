@@ -11,7 +11,6 @@ import { type Authority, authorityText } from '../../core/authority.js';
 import type { Clock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import { NO_HEADERS } from '../../core/headers.js';
-import { stayAwake } from '../awake.js';
 import { NO_BODY } from '../exchange.js';
 import { AuthorityReader } from './authority.js';
 import type { BodyFault } from './body.js';
@@ -68,7 +67,6 @@ export class ServerConnection implements ServerLine, ContentOwner {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    stayAwake();
     if (this.#phase === 'closing') return;
     if (this.#phase === 'exchange') {
       this.#takeDuringExchange(chunk);

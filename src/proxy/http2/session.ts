@@ -8,7 +8,6 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import type { HeaderList } from '../../core/headers.js';
-import { stayAwake } from '../awake.js';
 import { type FloodKind, FloodMeter } from './flood.js';
 import type { Frame, SessionFault, Setting } from './frame-payload.js';
 import { FrameReader } from './frame-reader.js';
@@ -187,7 +186,6 @@ export class Session implements DoorHost {
   }
 
   #onData(chunk: Buffer): void {
-    stayAwake();
     if (this.#over) return;
     const { frames, fault } = this.#reader.push(chunk);
     for (const frame of frames) {

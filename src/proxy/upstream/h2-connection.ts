@@ -8,7 +8,6 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import type { HeaderList } from '../../core/headers.js';
-import { stayAwake } from '../awake.js';
 import type { ConnectionAnswer, HttpConnection, OutboundRequest } from '../connection.js';
 import { type FloodKind, FloodMeter } from '../http2/flood.js';
 import type { Frame, SessionFault, Setting } from '../http2/frame-payload.js';
@@ -167,7 +166,6 @@ export class Http2Connection implements HttpConnection, StreamHost {
   // The socket's events.
 
   #onData(chunk: Buffer): void {
-    stayAwake();
     if (this.#over) return;
     const { frames, fault } = this.#reader.push(chunk);
     for (const frame of frames) {
