@@ -40,7 +40,7 @@ export function emitResponseHead(
   return `HTTP/1.1 ${status} ${reason}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
 }
 
-/** Of lists that come again and again. They are as they were received: no list with a secret's value in it is. */
+/** Of lists that come again and again, which are as they were received: what a value was swapped into is a new list. */
 const written = new WeakMap<HeaderList, string>();
 
 /**

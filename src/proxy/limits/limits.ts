@@ -62,8 +62,11 @@ const REFUSAL_MS = 1_000;
 const CALM_MS = 1_000;
 /** Beside others, the requests of one second are begun at twice their rate, after this part of them at once. */
 const SPREAD = { faster: 2, atOnce: 0.05 } as const;
-/** Handshakes of one sandbox beside others: each takes the event loop for a millisecond. */
-const HANDSHAKES = { perSecond: 100, burst: 16 } as const;
+/**
+ * Handshakes of one sandbox beside others: each takes the event loop for a millisecond. None waits longer than after a
+ * misbehaviour: what connections owe that are long gone must not keep out those that come.
+ */
+const HANDSHAKES = { perSecond: 100, burst: 16, mostMs: CALM_MS } as const;
 /** Of a sandbox that has the gateway to itself. */
 const ALONE_DESCRIPTORS = 1 << 20;
 
@@ -86,6 +89,7 @@ export function createLimits(
   /** Null: now. */
   const until = (ms: number, signal: AbortSignal): Promise<void> | null =>
     ms > 0 ? wait(ms, signal, later) : null;
+
   return {
     admitFlow: () => {
       if (current.maxConnections !== null && flows >= current.maxConnections) return null;
@@ -108,7 +112,8 @@ export function createLimits(
     },
     calm: signal => {
       const left = calmAt - clock.monotonic();
-      return until(left > 0 || !shares.crowded() ? left : msToNext(handshakes, clock), signal);
+      if (left > 0 || !shares.crowded()) return until(left, signal);
+      return until(Math.min(msToNext(handshakes, clock), HANDSHAKES.mostMs), signal);
     },
     turn: () => share.turn(),
     pace: stream =>

@@ -262,3 +262,10 @@ test('beside another sandbox handshakes are begun a hundred a second, sixteen at
   for (let i = 0; i < 20; i++) void limits.calm(signal);
   expect(waits).toEqual([10, 20, 30, 40]);
 });
+
+test('no handshake waits for more than a second, whatever connections that are gone owe', () => {
+  const { limits, waits, meet } = neighbours({});
+  meet();
+  for (let i = 0; i < 5_000; i++) void limits.calm(new AbortController().signal);
+  expect(Math.max(...waits)).toBe(1_000);
+});
