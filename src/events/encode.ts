@@ -35,9 +35,14 @@ const writer = new AsciiWriter();
 /** The line of `event`, line feed included. */
 export function encodeEvent(event: Event): string {
   writer.reset();
-  writeEvent(writer, event);
-  writer.byte(LINE_FEED);
+  writeLine(writer, event);
   return writer.text();
+}
+
+/** Writes the line of `event`, line feed included. */
+export function writeLine(w: AsciiWriter, event: Event): void {
+  writeEvent(w, event);
+  w.byte(LINE_FEED);
 }
 
 /** Writes `event`, without a line feed: to stand within another record. */

@@ -6,7 +6,8 @@
  */
 import type { Clock } from '../core/clock.js';
 import { errorCode, GatewayError } from '../core/errors.js';
-import { encodeEvent } from './encode.js';
+import { AsciiWriter } from './ascii.js';
+import { writeLine } from './encode.js';
 import type { Event } from './event.js';
 import type { Sink } from './feeder.js';
 import { isRotated, type LogFile, openLogFile } from './log-file.js';
@@ -33,8 +34,10 @@ export interface FileSinkOptions {
 /** Longest time that an allowed event waits for others, in milliseconds. */
 const FLUSH_MS = 20;
 
-/** Text beyond which nothing waits, in bytes. */
-const FLUSH_BYTES = 64 * 1024;
+/** Beyond so many bytes nothing waits: to wake the thread that writes costs as much as to write a hundred lines. */
+const FLUSH_BYTES = 256 * 1024;
+
+const LINE_FEED = Buffer.from('\n');
 
 const ROTATION_CHECK_MS = 1_000;
 
@@ -56,8 +59,10 @@ class FileSink implements Sink {
   /** Of the file that is written to, and when it was opened. */
   #bytes: number;
   #openedAt: number;
-  /** Lines not yet handed to the kernel; printable ASCII, so a code unit is a byte. */
-  #text = '';
+  /** Lines not yet handed to the kernel. */
+  readonly #lines = new AsciiWriter();
+  /** The file ends in the middle of a line: a line feed comes first. */
+  #midLine: boolean;
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> | null = null;
 
@@ -70,7 +75,7 @@ class FileSink implements Sink {
     this.#checkedAt = options.clock.monotonic();
     this.#openedAt = this.#checkedAt;
     this.#bytes = file.size;
-    this.#text = file.midLine ? '\n' : '';
+    this.#midLine = file.midLine;
   }
 
   get failing(): boolean {
@@ -79,17 +84,29 @@ class FileSink implements Sink {
 
   write(events: readonly Event[]): Promise<void> | void {
     if (this.#writer.broken !== null) throw this.#writer.broken;
-    const { encode = encodeEvent } = this.#options;
     let urgent = false;
     for (const event of events) {
-      this.#text += encode(event);
+      this.#append(event);
       urgent ||= isWeighty(event);
     }
-    if (urgent || this.#text.length >= FLUSH_BYTES) return this.#flush();
+    if (urgent || this.#lines.at >= FLUSH_BYTES) return this.#flush();
     this.#timer ??= setTimeout(() => {
       // The fault stays with the writer: the next write tells the bus.
       this.#flush().catch(() => undefined);
     }, FLUSH_MS).unref();
+  }
+
+  #append(event: Event): void {
+    const { encode } = this.#options;
+    const begin = this.#lines.at;
+    try {
+      if (encode === undefined) writeLine(this.#lines, event);
+      else this.#lines.escaped(encode(event));
+    } catch (error) {
+      // What was begun of it would stand before the next line.
+      this.#lines.at = begin;
+      throw error;
+    }
   }
 
   async close(signal?: AbortSignal): Promise<void> {
@@ -115,13 +132,20 @@ class FileSink implements Sink {
   }
 
   async #drain(): Promise<void> {
-    while (this.#text !== '') {
+    while (this.#lines.at > 0 || this.#midLine) {
       await this.#followRotation();
       await this.#rotateIfDue();
-      const bytes = Buffer.from(this.#text, 'latin1');
-      this.#text = '';
-      await this.#writer.writeAll(bytes, this.#write);
+      await this.#writer.writeAll(this.#takeLines(), this.#write);
     }
+  }
+
+  /** A copy: lines go on to be written while it is on its way. */
+  #takeLines(): Uint8Array {
+    const lines = this.#lines.view();
+    const bytes = Buffer.concat(this.#midLine ? [LINE_FEED, lines] : [lines]);
+    this.#midLine = false;
+    this.#lines.reset();
+    return bytes;
   }
 
   readonly #write = async (bytes: Uint8Array, offset: number): Promise<number> => {
@@ -164,7 +188,7 @@ class FileSink implements Sink {
       this.#file = file;
       this.#bytes = file.size;
       this.#openedAt = this.#options.clock.monotonic();
-      if (file.midLine) this.#text = `\n${this.#text}`;
+      this.#midLine = file.midLine;
     } catch (error) {
       // The old file still takes what comes; the next check tries again.
       if (error instanceof GatewayError) this.#options.onTrouble?.(error);

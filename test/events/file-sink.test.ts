@@ -163,7 +163,7 @@ test('a pipe whose reader is slow gets every line whole', async () => {
   execFileSync('mkfifo', [path]);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const sink = await openFileSink({ path, clock });
-  const events = Array.from({ length: 400 }, (_, index) => allow(index + 1)); // More than a pipe holds.
+  const events = Array.from({ length: 1_600 }, (_, index) => allow(index + 1)); // More than a pipe holds, and than waits.
   const written = Promise.resolve(sink.write(events));
   let text = '';
   const chunk = Buffer.alloc(4_096);
@@ -211,10 +211,37 @@ test('close ends with its signal although the reader of the pipe has stopped', a
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const writer = openSync(path, constants.O_WRONLY);
   const sink = await openFileSink({ path: `/dev/fd/${writer}`, clock });
-  const events = Array.from({ length: 400 }, (_, index) => allow(index + 1)); // More than a pipe holds.
+  const events = Array.from({ length: 1_600 }, (_, index) => allow(index + 1)); // More than a pipe holds, and than waits.
   const written = expect(Promise.resolve(sink.write(events))).rejects.toThrow(/EAGAIN/);
   await expect(sink.close?.(AbortSignal.timeout(20))).rejects.toThrow(/EAGAIN/);
   await written;
   closeSync(reader);
   closeSync(writer);
+});
+
+test('an event that cannot be written leaves nothing of itself before the next one', async () => {
+  const path = at('log');
+  const encode = (event: Event): string => {
+    if (event.seq === 2) throw new RangeError('no');
+    return `${event.seq}\n`;
+  };
+  const sink = await openFileSink({ path, clock, encode });
+  await sink.write([allow(1)]);
+  expect(() => sink.write([allow(2)])).toThrow('no');
+  await sink.write([allow(3)]);
+  await sink.close?.();
+  expect(await readFile(path, 'utf8')).toBe('1\n3\n');
+});
+
+test('lines that are written while others are on their way to the disk stay in order', async () => {
+  const path = at('log');
+  const sink = await openFileSink({ path, clock });
+  const writes: (Promise<void> | void)[] = [];
+  for (let from = 1; from <= 3_000; from += 500) {
+    writes.push(sink.write(Array.from({ length: 500 }, (_, index) => allow(from + index))));
+    await delay(0);
+  }
+  await Promise.all(writes);
+  await sink.close?.();
+  expect(await seqs(path)).toEqual(Array.from({ length: 3_000 }, (_, index) => index + 1));
 });
