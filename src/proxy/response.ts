@@ -5,7 +5,14 @@
 import { Readable, Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../core/errors.js';
-import { FieldNames, type HeaderList, headerValues, isRepeated, withoutHeaders } from '../core/headers.js';
+import {
+  FieldNames,
+  type HeaderList,
+  headerValues,
+  isRepeated,
+  noteRepeated,
+  withoutHeaders,
+} from '../core/headers.js';
 import { parseCodings } from '../secrets/inflate.js';
 import { type Redactor, redactFields, redactorFor, redactWhole, redactWire } from '../secrets/redact.js';
 import type { SandboxSecrets } from '../secrets/store.js';
@@ -30,9 +37,19 @@ const OF_THE_ORIGINAL = new FieldNames([
   'content-range',
 ]);
 
+/** By lists that come again and again. A list that holds a value goes with the view of the secrets that it is kept in. */
+const plainly = new WeakMap<HeaderList, HeaderList>();
+
 /** The request's fields when its answer is to be redacted: the content is asked for whole and uncoded. */
 export function askForPlain(headers: HeaderList): HeaderList {
-  return [...withoutHeaders(headers, HINDERS_REDACTION), ['Accept-Encoding', 'identity']];
+  const known = plainly.get(headers);
+  if (known !== undefined) return known;
+  const plain: HeaderList = [...withoutHeaders(headers, HINDERS_REDACTION), ['Accept-Encoding', 'identity']];
+  if (isRepeated(headers)) {
+    noteRepeated(plain);
+    plainly.set(headers, plain);
+  }
+  return plain;
 }
 
 /** By lists that come again and again: what was looked for in them in vain. */

@@ -51,10 +51,16 @@ function isClean(secrets: SandboxSecrets, scope: Scope, head: Head): boolean {
   const { headers, dropped = NO_HEADERS } = head;
   const known = clean.get(headers);
   if (known?.secrets === secrets && known.scope === scope && dropped.length === 0)
-    return holdsNothing(secrets, scope, { ...head, headers: NO_HEADERS });
+    return isPlain(secrets, head) || holdsNothing(secrets, scope, { ...head, headers: NO_HEADERS });
   if (!holdsNothing(secrets, scope, head)) return false;
   if (isRepeated(headers)) clean.set(headers, { secrets, scope });
   return true;
+}
+
+/** Of the head without its fields: nothing in it looks like anything that is watched for. */
+function isPlain({ watch }: SandboxSecrets, { authority, method, path }: Head): boolean {
+  const shown = [path, method, hostText(authority.host)];
+  return !shown.some(text => mayHoldPlaceholder(text) || watch.mayHold(text));
 }
 
 function holdsNothing(

@@ -6,11 +6,13 @@
  */
 
 import type { Scheme } from '../core/authority.js';
+import type { HeaderList } from '../core/headers.js';
 import type { Place } from './place.js';
 import { mintPlaceholder, type PlaceholderOwner } from './placeholder.js';
 import { NO_SCOPE, type Scope } from './scan.js';
 import { reveal, type Secret } from './secret.js';
 import type { SigningSpec } from './signing/spec.js';
+import type { Departing } from './substitute.js';
 import { type Subject, Watch } from './watch.js';
 
 /** A secret whose value is there, and what may be done with it. */
@@ -70,6 +72,11 @@ export class SandboxSecrets {
   readonly mayMeetForeign: () => boolean;
   /** Some secret signs requests: each must be looked at for a signature. */
   readonly mayMeetSigning: boolean;
+  /**
+   * By lists of fields that come again and again: with the values in them. Kept here, so that no value outlives the view
+   * that it was in force with.
+   */
+  readonly filled = new WeakMap<HeaderList, Departing>();
   readonly #values = new Map<string, Watch>();
   /** By the list that a verdict gives: the judge gives the same one again and again. */
   readonly #scopes = {

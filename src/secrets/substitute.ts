@@ -5,13 +5,14 @@
  * that each secret may stand in. A request with one leak does not leave at all.
  */
 import type { Authority } from '../core/authority.js';
-import type { HeaderList } from '../core/headers.js';
+import { type HeaderList, isRepeated, noteRepeated } from '../core/headers.js';
 import { foreignCredentials } from './credentials.js';
 import { findLeaks } from './leaks.js';
 import { Pass } from './pass.js';
 import { allowsContent } from './place.js';
 import type { Leak, Scope } from './scan.js';
 import type { SandboxSecrets } from './store.js';
+import { mayHoldPlaceholder } from './swap.js';
 
 /** A request that the policy allows, as the sandbox wrote it. */
 export interface Outbound {
@@ -28,6 +29,7 @@ export interface Outbound {
   readonly upgrade?: 'websocket' | null;
 }
 
+// `SandboxSecrets.filled` keeps what this gives: whatever else it comes to depend on, that must depend on too.
 export type Substitution = Departing | { readonly ok: false; readonly leaks: readonly Leak[] };
 
 export interface Departing {
@@ -54,9 +56,23 @@ export interface LeftPlaceholder {
 }
 
 export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substitution {
+  const { path, headers, upgrade } = outbound;
   const scope = secrets.scopeOf(outbound.inScope, outbound.authority.scheme);
   const leaks = findLeaks(secrets, scope, outbound);
   if (leaks.length > 0) return { ok: false, leaks };
+  // What the target holds counts with what the fields hold: only where it holds nothing are they filled by themselves.
+  if (upgrade || mayHoldPlaceholder(path)) return fill(secrets, scope, outbound);
+  const known = secrets.filled.get(headers);
+  if (known?.scope === scope) return known.path === path ? known : { ...known, path };
+  const filled = fill(secrets, scope, outbound);
+  if (filled.ok && isRepeated(headers)) {
+    noteRepeated(filled.headers);
+    secrets.filled.set(headers, filled);
+  }
+  return filled;
+}
+
+function fill(secrets: SandboxSecrets, scope: Scope, outbound: Outbound): Substitution {
   const pass = new Pass(secrets, scope);
   const path = pass.target(outbound.path);
   const headers = pass.fields(outbound.headers);

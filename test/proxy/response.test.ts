@@ -2,7 +2,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { type HeaderList, noteRepeated } from '../../src/core/headers.js';
 import type { Answer, Framing } from '../../src/proxy/exchange.js';
-import { answerFor, informer } from '../../src/proxy/response.js';
+import { answerFor, askForPlain, informer } from '../../src/proxy/response.js';
 import { A, B, corpusSecrets } from '../secrets/fixtures.js';
 
 const secrets = corpusSecrets();
@@ -128,4 +128,17 @@ test('fields that lead away are left out however often they come', () => {
   for (let times = 0; times < 3; times++) {
     expect(answerFor(answer(Buffer.from('x'), headers), 'GET', secrets, ['A']).head.headers).toEqual([]);
   }
+});
+
+test('fields that come again and again ask for plain content each time', () => {
+  const headers: HeaderList = [
+    ['Range', 'bytes=0-1'],
+    ['X', 'y'],
+  ];
+  const once = askForPlain(headers);
+  noteRepeated(headers);
+  const again = askForPlain(headers);
+  expect(again).toEqual(once);
+  expect(askForPlain(headers)).toBe(again);
+  expect(askForPlain([...headers])).not.toBe(again);
 });

@@ -1,6 +1,7 @@
 import { type HeaderList, noteRepeated } from '../../src/core/headers.js';
-import { substitute } from '../../src/secrets/substitute.js';
-import { A, B, C, corpusSecrets, outbound, placesOf } from './fixtures.js';
+import { type SecretSet, SecretStore } from '../../src/secrets/store.js';
+import { type Departing, substitute } from '../../src/secrets/substitute.js';
+import { A, B, C, corpusSecrets, KEY, loaded, outbound, placesOf, setOf } from './fixtures.js';
 
 const basic = (text: string): string => Buffer.from(text).toString('base64');
 interface Swap {
@@ -276,4 +277,61 @@ describe('a list that comes again and again', () => {
     const dropped: HeaderList = [['Proxy-Authorization', A.value]];
     expect(substitute(secrets, outbound({ headers, inScope: [], dropped }))).toMatchObject({ ok: false });
   });
+
+  test('is filled once, and with the values that are in force', () => {
+    const store = new SecretStore(KEY, 'run-1');
+    const set = (value: string): SecretSet => setOf(loaded('A', value, { placeholder: A.placeholder }));
+    const headers = repeated(A.placeholder);
+    const before = store.forSandbox('vm-1', set(A.value));
+    const inScope = ['A'];
+    const filled = [1, 2, 3].map(() => departing(before, outbound({ headers, inScope })).headers);
+    expect(filled[0]).toEqual([['Authorization', `Bearer ${A.value}`]]);
+    expect(filled[2]).toBe(filled[0]);
+    const after = store.forSandbox('vm-1', set('rotated-value-0123456789'));
+    for (let times = 0; times < 2; times++) {
+      const departed = departing(after, outbound({ headers, inScope }));
+      expect(departed.headers).toEqual([['Authorization', 'Bearer rotated-value-0123456789']]);
+    }
+  });
+
+  test('is filled anew by another scope', () => {
+    const secrets = corpusSecrets();
+    const headers: HeaderList = [['X', 'GWPH_ffffffffffffffffffffffffffffffff']];
+    noteRepeated(headers);
+    const scopes = [['A'], ['A', 'B']];
+    for (let times = 0; times < 2; times++) {
+      for (const inScope of scopes) {
+        const { left, scope } = departing(secrets, outbound({ headers, inScope }));
+        expect(left).toEqual([{ secret: null, place: 'header:x' }]);
+        expect([...scope.allowed]).toEqual(inScope);
+      }
+    }
+  });
+
+  test('goes with each path as it is, and counts what the path holds', () => {
+    const secrets = corpusSecrets({ maxOccurrences: 1, places: placesOf('header', 'query') });
+    const headers = repeated(A.placeholder);
+    for (const path of ['/a', '/b', '/b'])
+      expect(departing(secrets, outbound({ headers, path }))).toMatchObject({ path, used: ['A'] });
+    const twice = substitute(secrets, outbound({ headers, path: `/a?k=${A.placeholder}` }));
+    expect(twice).toMatchObject({ ok: false, leaks: [{ reason: 'too-many' }] });
+  });
+
+  test('of a dialogue is filled for a dialogue', () => {
+    const secrets = corpusSecrets({ places: placesOf('header', 'websocket') });
+    const headers = repeated(A.placeholder);
+    const inScope = ['A', 'B'];
+    const redacted = (upgrade: 'websocket' | null): readonly string[] =>
+      departing(secrets, outbound({ headers, inScope, upgrade })).redact;
+    for (let times = 0; times < 2; times++) {
+      expect(redacted(null)).toEqual(['A']);
+      expect(redacted('websocket')).toEqual(['A', 'B']);
+    }
+  });
 });
+
+function departing(...from: Parameters<typeof substitute>): Departing {
+  const substitution = substitute(...from);
+  if (!substitution.ok) throw new Error(JSON.stringify(substitution.leaks));
+  return substitution;
+}
