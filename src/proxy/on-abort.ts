@@ -4,13 +4,40 @@
  */
 type Listener = () => void;
 
-const waiting = new WeakMap<AbortSignal, Set<Listener>>();
+/** Nearly always one: a request, or the content of one. */
+class Listeners {
+  #one: Listener | null = null;
+  #others: Set<Listener> | null = null;
+
+  add(listener: Listener): void {
+    if (this.#one === null && (this.#others === null || this.#others.size === 0)) this.#one = listener;
+    else {
+      this.#others ??= new Set();
+      this.#others.add(listener);
+    }
+  }
+
+  delete(listener: Listener): void {
+    if (this.#one === listener) this.#one = null;
+    else this.#others?.delete(listener);
+  }
+
+  tell(): void {
+    const one = this.#one;
+    this.#one = null;
+    one?.();
+    // A listener may take another one away, which then must not be called: a set that is walked sees that.
+    for (const listener of this.#others ?? []) listener();
+  }
+}
+
+const waiting = new WeakMap<AbortSignal, Listeners>();
 
 /** Calls `listener` once when `signal` fires; the caller has looked whether it has fired already. */
 export function onAbort(signal: AbortSignal, listener: Listener): void {
   let listeners = waiting.get(signal);
   if (listeners === undefined) {
-    listeners = new Set();
+    listeners = new Listeners();
     waiting.set(signal, listeners);
     signal.addEventListener('abort', () => tell(signal), { once: true });
   }
@@ -23,7 +50,6 @@ export function offAbort(signal: AbortSignal, listener: Listener): void {
 }
 
 function tell(signal: AbortSignal): void {
-  // A listener may take another one away, which then must not be called: a set that is walked sees that.
-  for (const listener of waiting.get(signal) ?? []) listener();
+  waiting.get(signal)?.tell();
   waiting.delete(signal);
 }

@@ -20,7 +20,7 @@ import type { Departing } from '../secrets/substitute.js';
 import type { Gate, ProxyContext } from './context.js';
 import type { Answer, Exchange, RequestHead, UpstreamAnswer } from './exchange.js';
 import type { RequestFault } from './http1/fault.js';
-import { type Departure, judge, refuseForRate } from './judge.js';
+import { type Departure, type Judged, judge, refuseForRate } from './judge.js';
 import {
   type Refusal,
   refusalAnswer,
@@ -30,29 +30,58 @@ import {
   refusalOfVerdict,
 } from './refusal.js';
 import { answerFor, askForPlain, informer, limitContent } from './response.js';
-import { askAnswer } from './scripted/ask-answer.js';
+import { type AskedAnswer, askAnswer } from './scripted/ask-answer.js';
 import { factsOf } from './scripted/facts.js';
 import { relayMessages } from './scripted/relay-messages.js';
 import { Trace } from './trace.js';
 import { splice } from './tunnel.js';
 import { GuardedSocket } from './websocket/guarded.js';
 
-/** Serves one exchange to its end. Never rejects: whatever goes wrong becomes an answer and an event. */
-export async function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
-  const trace = new Trace(exchange, flow, context);
-  const turn = context.limits.turn();
-  if (turn !== null) await turn;
+/** Serves one exchange to its end. Whatever goes wrong becomes an answer and an event. */
+export function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
+  try {
+    const trace = new Trace(exchange, flow, context);
+    const turn = context.limits.turn();
+    return turn === null ? admit(exchange, trace, context) : turn.then(() => admit(exchange, trace, context));
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+function admit(exchange: Exchange, trace: Trace, context: ProxyContext): Promise<void> {
   const isAdmitted = context.limits.admitRequest();
   const spread = isAdmitted ? context.limits.spread(exchange.signal) : null;
-  if (spread !== null) await spread;
+  return spread === null
+    ? begin(exchange, trace, context, isAdmitted)
+    : spread.then(() => begin(exchange, trace, context, isAdmitted));
+}
+
+/** What is there at once is not waited for: each wait costs a request as much as its decision. */
+function begin(exchange: Exchange, trace: Trace, context: ProxyContext, isAdmitted: boolean): Promise<void> {
   // One snapshot: a reload in the middle does not give this request two policies.
   const gate = context.gate();
+  const goOn = (judged: Judged): Promise<void> =>
+    judged.kind === 'departs'
+      ? relay({ exchange, trace, gate, context, departure: judged })
+      : answerOurselves(exchange, trace, judged);
   try {
     const judging = isAdmitted ? judge(exchange, gate, context) : refuseForRate(exchange, context);
-    const judged = judging instanceof Promise ? await judging : judging;
-    if (judged.kind === 'refused') return await refuse(exchange, trace, judged.refusal, judged.leaks);
-    if (judged.kind === 'answered') return await answerOfScript(exchange, trace, judged.answer);
-    await relay({ exchange, trace, gate, context, departure: judged });
+    if (!(judging instanceof Promise)) return goOn(judging);
+    return judging.then(goOn).catch((error: unknown) => fail(exchange, trace, error));
+  } catch (error) {
+    return fail(exchange, trace, error);
+  }
+}
+
+/** Nothing leaves. Never rejects. */
+async function answerOurselves(
+  exchange: Exchange,
+  trace: Trace,
+  judged: Exclude<Judged, Departure>,
+): Promise<void> {
+  try {
+    if (judged.kind === 'refused') await refuse(exchange, trace, judged.refusal, judged.leaks);
+    else await answerOfScript(exchange, trace, judged.answer);
   } catch (error) {
     await fail(exchange, trace, error);
   }
@@ -66,47 +95,68 @@ interface Relay {
   readonly departure: Departure;
 }
 
-/** dial → verify → send → answer through redaction → one event. */
+/** dial → verify → send → answer through redaction → one event. Never rejects. */
 async function relay(relay: Relay): Promise<void> {
-  const { exchange, trace, gate, departure } = relay;
-  const { head, verdict, substitution, guarded, capture } = departure;
-  trace.note(ruledBy(verdict));
-  trace.note({ secrets: substitution.used });
-  for (const { secret, place } of substitution.left) trace.left(secret, place);
-  let answer: UpstreamAnswer;
+  const { exchange, trace, departure } = relay;
+  const { head, verdict, substitution, capture } = departure;
   try {
-    answer = await depart(relay);
+    trace.note(ruledBy(verdict));
+    trace.note({ secrets: substitution.used });
+    for (const { secret, place } of substitution.left) trace.left(secret, place);
+    let answer: UpstreamAnswer;
+    try {
+      answer = await depart(relay);
+    } catch (error) {
+      return await noAnswer(relay, error);
+    }
+    const asking = judgeAnswer(relay, answer);
+    const asked = asking instanceof Promise ? await asking : asking;
+    if (asked.kind === 'denied') {
+      answer.upgraded?.destroy();
+      return await refuse(exchange, trace, refusalOfScript(asked.denial, head.authority), []);
+    }
+    if (answer.upgraded !== null) return await upgrade(relay, asked.answer, answer.upgraded);
+    const { status } = asked.answer.head;
+    if (status >= 300 && status < 400) trace.note({ location: locationOf(asked.answer) });
+    try {
+      await exchange.respond(capture === null ? asked.answer : capture.ofAnswer(asked.answer));
+      if (capture !== null) await capture.tell(trace);
+    } catch (error) {
+      return await cutShort(relay, asked, answer.head.status, error);
+    }
+    trace.done(answer.head.status);
   } catch (error) {
-    await capture?.tell(trace);
-    const leak = guarded.leak();
-    if (leak === null) throw error;
-    return await refuse(exchange, trace, refusalOfLeak([leak], head.authority), [leak]);
+    await fail(exchange, trace, error);
   }
-  const redacted = limitContent(
-    answerFor(answer, head.method, gate.secrets, substitution.redact),
-    gate.policy?.limits.maxResponseBodyBytes ?? null,
-  );
-  const asking = askAnswer(redacted, departure);
-  const asked = asking instanceof Promise ? await asking : asking;
-  if (asked.kind === 'denied') {
-    answer.upgraded?.destroy();
-    return await refuse(exchange, trace, refusalOfScript(asked.denial, head.authority), []);
-  }
-  if (answer.upgraded !== null) return await upgrade(relay, asked.answer, answer.upgraded);
-  const { status } = asked.answer.head;
-  if (status >= 300 && status < 400) trace.note({ location: locationOf(asked.answer) });
-  try {
-    await exchange.respond(capture === null ? asked.answer : capture.ofAnswer(asked.answer));
-    if (capture !== null) await capture.tell(trace);
-  } catch (error) {
-    await capture?.tell(trace);
-    const denial = asked.denial();
-    if (denial !== null) return trace.refused(cutOff(denial, head, answer.head.status));
-    const leak = guarded.leak();
-    if (leak !== null) trace.leaked([leak]);
-    return trace.failed(errorCode(error), 'the answer did not reach its end', answer.head.status);
-  }
-  trace.done(answer.head.status);
+}
+
+/** Throws `error`, unless a leak in the content is why the request was cut short. */
+async function noAnswer({ exchange, trace, departure }: Relay, error: unknown): Promise<void> {
+  await departure.capture?.tell(trace);
+  const leak = departure.guarded.leak();
+  if (leak === null) throw error;
+  await refuse(exchange, trace, refusalOfLeak([leak], departure.head.authority), [leak]);
+}
+
+function judgeAnswer({ gate, departure }: Relay, answer: UpstreamAnswer): AskedAnswer | Promise<AskedAnswer> {
+  const { head, substitution } = departure;
+  const redacted = answerFor(answer, head.method, gate.secrets, substitution.redact);
+  return askAnswer(limitContent(redacted, gate.policy?.limits.maxResponseBodyBytes ?? null), departure);
+}
+
+/** The answer that had begun with `status` did not reach its end. */
+async function cutShort(
+  { trace, departure }: Relay,
+  asked: Exclude<AskedAnswer, { kind: 'denied' }>,
+  status: number,
+  error: unknown,
+): Promise<void> {
+  await departure.capture?.tell(trace);
+  const denial = asked.denial();
+  if (denial !== null) return trace.refused(cutOff(denial, departure.head, status));
+  const leak = departure.guarded.leak();
+  if (leak !== null) trace.leaked([leak]);
+  trace.failed(errorCode(error), 'the answer did not reach its end', status);
 }
 
 /** Where it leads: the sandbox's next request is decided like any other. */

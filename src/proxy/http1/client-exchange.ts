@@ -39,6 +39,9 @@ export interface ClientLine {
 /** Content that has arrived whole with its head, up to this size, is given as bytes. */
 const WHOLE_BYTES = 64 * 1024;
 
+const ignore = (): void => undefined;
+const noTrailers = (): HeaderList => NO_HEADERS;
+
 export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
   readonly socket: Duplex;
   readonly deadline: Deadline;
@@ -55,8 +58,8 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
   #sending: 'sending' | 'sent' | 'stopped' = 'sending';
   #reusable = true;
   #content: ContentReader | null = null;
-  #resolve: (answer: ConnectionAnswer) => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  #resolve: (answer: ConnectionAnswer) => void = ignore;
+  #reject: (error: unknown) => void = ignore;
 
   constructor(line: ClientLine, request: OutboundRequest, signal: AbortSignal) {
     this.socket = line.socket;
@@ -199,7 +202,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
     }
     this.#end();
     const upgraded = this.#line.detach(this.#unread.take());
-    this.#resolve(this.#answer(parsed, NO_BODY, () => NO_HEADERS, upgraded));
+    this.#resolve(this.#answer(parsed, NO_BODY, noTrailers, upgraded));
     return false;
   }
 
@@ -213,7 +216,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
     const rest = this.#unread.take();
     const empty = head.framing.kind === 'length' && head.framing.bytes === 0;
     if (empty || isHeadOnly(head.status, this.#request.head.method)) {
-      this.#resolve(this.#answer(parsed, NO_BODY, () => NO_HEADERS, null));
+      this.#resolve(this.#answer(parsed, NO_BODY, noTrailers, null));
       this.contentDone(rest);
       return false;
     }
@@ -225,7 +228,8 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
     const first = bytes.length === 0 ? null : decoder.push(bytes);
     if (first?.ok && first.value.done && bytes.length <= WHOLE_BYTES) {
       const { trailers } = decoder;
-      this.#resolve(this.#answer(parsed, joined(first.value.pieces), () => trailers, null));
+      const told = trailers.length === 0 ? noTrailers : () => trailers;
+      this.#resolve(this.#answer(parsed, joined(first.value.pieces), told, null));
       this.contentDone(first.value.rest);
       return false;
     }

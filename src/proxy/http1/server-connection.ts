@@ -106,18 +106,16 @@ export class ServerConnection implements ServerLine, ContentOwner {
       if (content.first !== null) reader.accept(content.first);
     }
     this.#exchange = new ServerExchange(this, head, persistent, content, reader);
-    void this.#serve(this.#exchange);
+    this.#options.onExchange(this.#exchange).then(this.#served, this.#served);
   }
 
-  async #serve(exchange: ServerExchange): Promise<void> {
-    try {
-      await this.#options.onExchange(exchange);
-    } catch {
-      // The handler reports its own failures; what is left to do for the sandbox is to end the exchange, below.
-    }
+  /** One at a time: the next exchange begins when this one was served. The handler reports its own failures. */
+  readonly #served = (): void => {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
     if (!exchange.ended) exchange.abort();
-    if (this.#phase === 'exchange' && this.#exchange === exchange) this.#next();
-  }
+    if (this.#phase === 'exchange') this.#next();
+  };
 
   #next(): void {
     this.#exchange = null;

@@ -68,8 +68,9 @@ export function createShares(descriptors: number = maxDescriptors()): Shares {
 /** Sandboxes in the order in which they are served; each stands here once, with all that it waits for. */
 class Turns {
   readonly #waiting = new Map<Share, (() => void)[]>();
-  /** Those that began something in this turn. */
-  readonly #began = new Set<Share>();
+  /** Of those that began something, in which turn they last did. */
+  readonly #began = new WeakMap<Share, number>();
+  #turn = 0;
   #started = 0;
   #isScheduled = false;
   #last: Share | null = null;
@@ -99,27 +100,31 @@ class Turns {
     if (this.#started >= MOST_STARTS) return false;
     if (this.#mixed === 0) return this.#waiting.size === 0;
     // Whoever asks for little does not stand in the line of those that ask for much.
-    return !this.#began.has(share) && !this.#waiting.has(share);
+    return !this.#hasBegun(share) && !this.#waiting.has(share);
   }
 
   #begin(share: Share): void {
     this.#started += 1;
-    this.#began.add(share);
+    if (this.#mixed > 0) this.#began.set(share, this.#turn);
+  }
+
+  #hasBegun(share: Share): boolean {
+    return this.#began.get(share) === this.#turn;
   }
 
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => this.#next());
+    setImmediate(this.#next);
   }
 
-  #next(): void {
+  readonly #next = (): void => {
     this.#isScheduled = false;
     this.#started = 0;
-    this.#began.clear();
+    this.#turn += 1;
     if (this.#mixed > 0) this.#mixed -= 1;
     for (const [share, queue] of this.#waiting) {
-      if (this.#started === MOST_STARTS || (this.#mixed > 0 && this.#began.has(share))) break;
+      if (this.#started === MOST_STARTS || (this.#mixed > 0 && this.#hasBegun(share))) break;
       queue.shift()?.();
       this.#begin(share);
       this.#waiting.delete(share);
@@ -127,5 +132,5 @@ class Turns {
       if (queue.length > 0) this.#waiting.set(share, queue);
     }
     if (this.#started > 0) this.#schedule();
-  }
+  };
 }
