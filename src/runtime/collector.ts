@@ -1,66 +1,113 @@
-/** How the engine collects garbage (shell: its flags). */
+/**
+ * How the engine collects garbage and gives memory back (shell: its flags). For processes that are ours alone: the engine
+ * has one set of flags for everything in a process, and the allocator one set of thresholds.
+ *
+ * Measured, and why: docs/decisions/0061.
+ */
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import v8 from 'node:v8';
 
 /** Collections a second from which on the young generation is too small for what is done with it. */
-const BUSY_PER_SECOND = 300;
+const BUSY_PER_SECOND = 280;
 const WINDOW_MS = 1_000;
-/** It grows by this, once. Eight times what the engine begins with is where more brings nothing (docs/decisions/0061). */
+/** It grows by this, once. Eight times what the engine begins with is where more brings nothing. */
 const GROWTH = 8;
-const LOOK_MS = 50;
-const LOOK_AGAIN_MS = 1_000;
+const LOOK_MS = 20;
+/** Bytes of buffers that are in use or not collected yet: more than requests and their answers need. */
+const BULK_BYTES = 8 << 20;
+/** So long after the last of it bulk is over. */
+const CALM_MS = 2_000;
+/** What lives after a full collection may grow by so much until the next one, in percent: as much as the engine ever allows. */
+const BULK_GROWTH_PERCENT = 300;
+/** The largest size that the allocator takes as a hint (mallopt(3), M_MMAP_THRESHOLD). */
+const HINT_BYTES = 31 << 20;
 
 /**
- * Keeps the pauses short that stop all sandboxes at once. For processes that are ours alone: the engine has one set of such
- * flags for everything in a process.
+ * Keeps the pauses short that stop all sandboxes at once, and memory small that nobody needs.
  *
- * The young generation stays as small as it begins until it is collected often: let grow as the engine would, it takes 20
- * MiB more of a gateway with a thousand connections that do nothing. One thread collects it: what survives is a tenth of a
- * MiB and takes less than others take to wake, and where a sandbox keeps the processors busy, a thread that was woken and
- * not run was waited for, ten milliseconds and more.
+ * One thread collects the young generation: what survives is a tenth of a MiB and takes less than others take to wake, and
+ * where a sandbox keeps the processors busy, a thread that was woken and not run was waited for, ten milliseconds and more.
  */
 export function boundPauses(): void {
   v8.setFlagsFromString('--no-parallel-scavenge');
-  allowGrowth(1);
-  watch();
+  new Collector().watch();
 }
 
-/** Until it is collected too often: then it may grow. */
-function watch(): void {
-  let collections = 0;
-  let since = performance.now();
-  const observer = new PerformanceObserver(list => {
-    collections += list.getEntries().length;
-    const passed = performance.now() - since;
-    if (passed < WINDOW_MS) return;
-    const perSecond = (collections / passed) * 1_000;
-    collections = 0;
-    since += passed;
-    if (perSecond < BUSY_PER_SECOND) return;
-    observer.disconnect();
-    growOnce();
-  });
-  observer.observe({ entryTypes: ['gc'] });
-}
+class Collector {
+  #hasHinted = false;
+  #bulkAt = Number.NEGATIVE_INFINITY;
+  #inBulk = false;
 
-function growOnce(): void {
-  const before = youngBytes();
-  allowGrowth(GROWTH);
-  every(LOOK_MS, () => {
-    if (youngBytes() <= before) return false;
+  /** As small as it begins, until it is collected often: let grow as the engine would, it takes 20 MiB more when idle. */
+  watch(): void {
     allowGrowth(1);
-    watchForShrinking(youngBytes());
-    return true;
-  });
-}
+    let collections = 0;
+    let since = performance.now();
+    let looked = since;
+    const observer = new PerformanceObserver(list => {
+      const now = performance.now();
+      collections += list.getEntries().length;
+      if (now - looked >= LOOK_MS) {
+        looked = now;
+        this.#lookForBulk(now);
+      }
+      if (now - since < WINDOW_MS) return;
+      const perSecond = (collections / (now - since)) * 1_000;
+      collections = 0;
+      since = now;
+      if (perSecond < BUSY_PER_SECOND) return;
+      observer.disconnect();
+      this.#grow();
+    });
+    observer.observe({ entryTypes: ['gc'] });
+  }
 
-/** The engine makes it small again where little is left to do. */
-function watchForShrinking(grown: number): void {
-  every(LOOK_AGAIN_MS, () => {
-    if (youngBytes() >= grown) return false;
-    watch();
-    return true;
-  });
+  #grow(): void {
+    const before = youngBytes();
+    allowGrowth(GROWTH);
+    every(LOOK_MS, () => {
+      if (youngBytes() <= before) return false;
+      allowGrowth(1);
+      this.#watchGrown(youngBytes());
+      return true;
+    });
+  }
+
+  /** The engine makes it small again where little is left to do. */
+  #watchGrown(grown: number): void {
+    every(LOOK_MS, () => {
+      this.#lookForBulk(performance.now());
+      if (youngBytes() >= grown) return false;
+      this.watch();
+      return true;
+    });
+  }
+
+  /**
+   * Buffers count as if they lived as long as the heap: where it may grow by little, a few tens of MiB of them have the
+   * engine mark all of it again and again, which takes it half of the core that relays them.
+   */
+  #lookForBulk(now: number): void {
+    const isBulk = bufferBytes() > BULK_BYTES;
+    if (isBulk) {
+      this.#bulkAt = now;
+      this.#hint();
+    }
+    const inBulk = isBulk || now - this.#bulkAt < CALM_MS;
+    if (inBulk === this.#inBulk) return;
+    this.#inBulk = inBulk;
+    v8.setFlagsFromString(`--heap-growing-percent=${inBulk ? BULK_GROWTH_PERCENT : 0}`);
+  }
+
+  /**
+   * Buffers come and go in tens of MiB, and what glibc gives back to the kernel each time comes again as pages to be
+   * cleared, at the price of the relaying itself. A block that large, once freed, tells it to keep as much.
+   */
+  #hint(): void {
+    if (this.#hasHinted) return;
+    this.#hasHinted = true;
+    Buffer.allocUnsafeSlow(HINT_BYTES);
+  }
 }
 
 /** Runs `isOver` again and again until it is true. */
@@ -76,4 +123,8 @@ function allowGrowth(factor: number): void {
 
 function youngBytes(): number {
   return v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.space_size ?? 0;
+}
+
+function bufferBytes(): number {
+  return process.memoryUsage().arrayBuffers;
 }

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
-/** A process of its own: the engine's flags hold for all of it. Prints the MiB of its young generation. */
-function youngAfter(program: string): number {
+/** A process of its own: the engine's flags hold for all of it. What it gives to `end` is the number. */
+function measured(program: string): number {
   const collector = join(__dirname, '../../dist/runtime/collector.js');
   const script = `
     import v8 from 'node:v8';
@@ -13,15 +13,15 @@ function youngAfter(program: string): number {
     const work = () => {
       for (let i = 0; i < 20_000; i++) kept[i % 1_000] = { at: i, text: [i] };
     };
-    const end = () => { console.log(young()); process.exit(); };
+    const end = value => { console.log(value); process.exit(); };
     ${program}`;
   return Number(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }));
 }
 
 test('the young generation grows where it is collected all the time', () => {
-  const grown = youngAfter(`
-    setTimeout(end, 20_000);
-    const loop = () => { work(); if (young() > 8) end(); else setImmediate(loop); };
+  const grown = measured(`
+    setTimeout(() => end(young()), 20_000);
+    const loop = () => { work(); if (young() > 8) end(young()); else setImmediate(loop); };
     loop();`);
   expect(grown).toBeGreaterThan(8);
   // By one step: what the engine would make of it is 32.
@@ -29,6 +29,23 @@ test('the young generation grows where it is collected all the time', () => {
 });
 
 test('it stays small where little is done', () => {
-  const small = youngAfter('setInterval(work, 20); setTimeout(end, 3_000);');
+  const small = measured('setInterval(work, 20); setTimeout(() => end(young()), 3_000);');
   expect(small).toBeLessThanOrEqual(4);
+});
+
+test('the allocator keeps as much as bulk goes through, once there is bulk', () => {
+  // What is larger than the allocator's threshold stands outside of its heap, and is given back each time.
+  const heapMib = (bulk: number): number =>
+    measured(`
+      import { readFileSync } from 'node:fs';
+      const bulk = Array.from({ length: ${bulk} }, () => Buffer.allocUnsafeSlow(100_000));
+      const loop = setInterval(work, 5);
+      setTimeout(() => {
+        const large = Buffer.allocUnsafeSlow(20 << 20);
+        const [, from, to] = /^([0-9a-f]+)-([0-9a-f]+) .*\\[heap\\]$/m.exec(readFileSync('/proc/self/maps', 'latin1'));
+        end((parseInt(to, 16) - parseInt(from, 16)) / 2 ** 20 + (large.length + bulk.length) * 0);
+      }, 1_000);`);
+  expect(heapMib(0)).toBeLessThan(20);
+  // Ten of bulk and twenty of the large one.
+  expect(heapMib(100)).toBeGreaterThan(28);
 });
