@@ -54,6 +54,8 @@ interface Sources {
   readonly retired: readonly Retired[];
   readonly foreignOwner: (placeholder: string) => PlaceholderOwner | null;
   readonly mayMeetForeign: () => boolean;
+  /** What finds the values of some of `entries`, by their names: the same for all sandboxes that have the same secrets. */
+  readonly values: Map<string, Watch>;
 }
 
 /** Watches that differ by which secrets a flow carries: few in practice, bounded in any case. */
@@ -77,7 +79,7 @@ export class SandboxSecrets {
    * that it was in force with.
    */
   readonly filled = new WeakMap<HeaderList, Departing>();
-  readonly #values = new Map<string, Watch>();
+  readonly #values: Map<string, Watch>;
   /** By the list that a verdict gives: the judge gives the same one again and again. */
   readonly #scopes = {
     http: new WeakMap<readonly string[], Scope>(),
@@ -85,8 +87,9 @@ export class SandboxSecrets {
   };
   #all: Watch | null = null;
 
-  constructor({ entries, retired, foreignOwner, mayMeetForeign }: Sources) {
+  constructor({ entries, retired, foreignOwner, mayMeetForeign, values }: Sources) {
     this.entries = entries;
+    this.#values = values;
     this.byPlaceholder = new Map([...entries.values()].map(entry => [entry.placeholder, entry]));
     this.settled = retired.length === 0;
     this.foreignOwner = foreignOwner;
@@ -160,6 +163,7 @@ export const NO_SECRETS = new SandboxSecrets({
   retired: [],
   foreignOwner: () => null,
   mayMeetForeign: () => false,
+  values: new Map(),
 });
 
 /** The gateway's own view of all values. No sandbox is given a placeholder of it. */
@@ -176,6 +180,8 @@ export class SecretStore {
   readonly #run: string;
   readonly #tenants = new Map<string, Tenant>();
   readonly #owners = new Map<string, PlaceholderOwner>();
+  /** A hundred sandboxes with tables of their own would have none of them in the processor's cache. */
+  readonly #values = new WeakMap<SecretSet, Map<string, Watch>>();
 
   /** `key`: 32 random bytes; `run`: unique to this life of the gateway. */
   constructor(key: Uint8Array, run: string) {
@@ -213,7 +219,22 @@ export class SecretStore {
       return owner !== undefined && owner.sandbox !== sandbox ? owner : null;
     };
     const mayMeetForeign = (): boolean => this.#owners.size > own.size;
-    return new SandboxSecrets({ entries, retired, foreignOwner, mayMeetForeign });
+    return new SandboxSecrets({
+      entries,
+      retired,
+      foreignOwner,
+      mayMeetForeign,
+      values: this.#valuesOf(set),
+    });
+  }
+
+  #valuesOf(set: SecretSet): Map<string, Watch> {
+    let values = this.#values.get(set);
+    if (values === undefined) {
+      values = new Map();
+      this.#values.set(set, values);
+    }
+    return values;
   }
 
   /** For whom a live placeholder was made. */

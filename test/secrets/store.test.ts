@@ -1,5 +1,6 @@
 import { sandboxEnvironment } from '../../src/secrets/environment.js';
 import { isPlaceholder, whose } from '../../src/secrets/placeholder.js';
+import { redactText } from '../../src/secrets/redact.js';
 import { SecretStore } from '../../src/secrets/store.js';
 import { substitute } from '../../src/secrets/substitute.js';
 import { A, KEY, loaded, outbound, setOf } from './fixtures.js';
@@ -108,4 +109,16 @@ test('the environment holds placeholders, and no value in any coding', () => {
 test('a secret is in the environment even if the gateway has no such variable', () => {
   const secrets = new SecretStore(KEY, 'run-1').forSandbox('vm-1', setOf(loaded('TOKEN', A.value)));
   expect(sandboxEnvironment(secrets, {})).toEqual({ TOKEN: secrets.placeholderOf('TOKEN') });
+});
+
+test('what finds values is shared by sandboxes with the same secrets, and gone with them', () => {
+  const store = new SecretStore(KEY, 'run-1');
+  const set = setOf(loaded('A', OLD));
+  const [one, two] = [store.forSandbox('vm-1', set), store.forSandbox('vm-2', set)];
+  expect(one.valuesOf(['A'])).toBe(two.valuesOf(['A']));
+  for (const secrets of [one, two])
+    expect(redactText(secrets, ['A'], `x ${OLD}`)).toBe(`x ${secrets.placeholderOf('A')}`);
+  expect(one.placeholderOf('A')).not.toBe(two.placeholderOf('A'));
+  const rotated = store.forSandbox('vm-1', setOf(loaded('A', NEW)));
+  expect(redactText(rotated, ['A'], `${OLD} ${NEW}`)).toBe(`${OLD} ${rotated.placeholderOf('A')}`);
 });
