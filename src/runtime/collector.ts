@@ -33,54 +33,55 @@ export function boundPauses(): void {
   new Collector().watch();
 }
 
+/** Told of each collection, it costs nothing where none is made. */
 class Collector {
+  /** Of the young generation, when it was held there; it is as small as it begins until it is collected often. */
+  #heldAt = youngBytes();
+  #state: 'small' | 'growing' | 'grown' = 'small';
+  #collections = 0;
+  #since = performance.now();
+  #lookedAt = this.#since;
   #hasHinted = false;
   #bulkAt = Number.NEGATIVE_INFINITY;
   #inBulk = false;
 
-  /** As small as it begins, until it is collected often: let grow as the engine would, it takes 20 MiB more when idle. */
   watch(): void {
     allowGrowth(1);
-    let collections = 0;
-    let since = performance.now();
-    let looked = since;
-    const observer = new PerformanceObserver(list => {
-      const now = performance.now();
-      collections += list.getEntries().length;
-      if (now - looked >= LOOK_MS) {
-        looked = now;
-        this.#lookForBulk(now);
-      }
-      if (now - since < WINDOW_MS) return;
-      const perSecond = (collections / (now - since)) * 1_000;
-      collections = 0;
-      since = now;
-      if (perSecond < BUSY_PER_SECOND) return;
-      observer.disconnect();
-      this.#grow();
+    new PerformanceObserver(list => this.#collected(list.getEntries().length)).observe({
+      entryTypes: ['gc'],
     });
-    observer.observe({ entryTypes: ['gc'] });
   }
 
-  #grow(): void {
-    const before = youngBytes();
-    allowGrowth(GROWTH);
-    every(LOOK_MS, () => {
-      if (youngBytes() <= before) return false;
+  #collected(times: number): void {
+    const now = performance.now();
+    this.#collections += times;
+    if (now - this.#lookedAt < LOOK_MS) return;
+    this.#lookedAt = now;
+    this.#lookForBulk(now);
+    this.#settle();
+    if (now - this.#since < WINDOW_MS) return;
+    const isBusy = (this.#collections / (now - this.#since)) * 1_000 >= BUSY_PER_SECOND;
+    this.#collections = 0;
+    this.#since = now;
+    if (this.#state !== 'grown') this.#letGrow(isBusy);
+  }
+
+  /** Let grow as the engine would, it takes 20 MiB more of a gateway with a thousand connections that do nothing. */
+  #letGrow(isBusy: boolean): void {
+    this.#state = isBusy ? 'growing' : 'small';
+    this.#heldAt = youngBytes();
+    allowGrowth(isBusy ? GROWTH : 1);
+  }
+
+  /** Holds it where it has grown to; the engine makes it small again where little is left to do. */
+  #settle(): void {
+    if (this.#state === 'small') return;
+    const bytes = youngBytes();
+    if (this.#state === 'growing' && bytes > this.#heldAt) {
+      this.#state = 'grown';
+      this.#heldAt = bytes;
       allowGrowth(1);
-      this.#watchGrown(youngBytes());
-      return true;
-    });
-  }
-
-  /** The engine makes it small again where little is left to do. */
-  #watchGrown(grown: number): void {
-    every(LOOK_MS, () => {
-      this.#lookForBulk(performance.now());
-      if (youngBytes() >= grown) return false;
-      this.watch();
-      return true;
-    });
+    } else if (this.#state === 'grown' && bytes < this.#heldAt) this.#state = 'small';
   }
 
   /**
@@ -108,13 +109,6 @@ class Collector {
     this.#hasHinted = true;
     Buffer.allocUnsafeSlow(HINT_BYTES);
   }
-}
-
-/** Runs `isOver` again and again until it is true. */
-function every(ms: number, isOver: () => boolean): void {
-  const timer = setInterval(() => {
-    if (isOver()) clearInterval(timer);
-  }, ms).unref();
 }
 
 function allowGrowth(factor: number): void {

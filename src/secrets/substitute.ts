@@ -29,7 +29,6 @@ export interface Outbound {
   readonly upgrade?: 'websocket' | null;
 }
 
-// `SandboxSecrets.filled` keeps what this gives: whatever else it comes to depend on, that must depend on too.
 export type Substitution = Departing | { readonly ok: false; readonly leaks: readonly Leak[] };
 
 export interface Departing {
@@ -72,6 +71,7 @@ export function substitute(secrets: SandboxSecrets, outbound: Outbound): Substit
   return filled;
 }
 
+/** Of fields that come again this is kept: by the view, the scope and the fields, so it must depend on nothing else. */
 function fill(secrets: SandboxSecrets, scope: Scope, outbound: Outbound): Substitution {
   const pass = new Pass(secrets, scope);
   const path = pass.target(outbound.path);

@@ -40,7 +40,7 @@ export function emitResponseHead(
   return `HTTP/1.1 ${status} ${reason}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
 }
 
-/** Of lists that come again and again, which are as they were received: what a value was swapped into is a new list. */
+/** Of lists that come again and again. One that holds a value goes with the view of the secrets that it is kept in. */
 const written = new WeakMap<HeaderList, string>();
 
 /**

@@ -105,7 +105,7 @@ class Turns {
 
   #begin(share: Share): void {
     this.#started += 1;
-    if (this.#mixed > 0) this.#began.set(share, this.#turn);
+    this.#began.set(share, this.#turn);
   }
 
   #hasBegun(share: Share): boolean {
