@@ -198,7 +198,7 @@ export class Gateway implements AsyncDisposable {
       standing: tenant.standing,
       recordBlocked: () => this.bus.blocked,
       nextRequestId: () => `r-${++this.#requests}`,
-      closing: tenant.closing.signal,
+      closing: tenant.closing,
     };
     const dns = this.#dnsRoom(tenant, emit, gate);
     return {

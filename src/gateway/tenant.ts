@@ -1,9 +1,9 @@
 /** What the gateway holds of one sandbox (shell: one timer). */
-import { setMaxListeners } from 'node:events';
 import type { Emit } from '../events/event.js';
 import type { SandboxId } from '../net/flow.js';
 import type { Vestibule } from '../net/vestibule/index.js';
 import type { Policy } from '../policy/policy.js';
+import { Canceller } from '../proxy/cancel.js';
 import type { Gate } from '../proxy/context.js';
 import type { Limits } from '../proxy/limits/limits.js';
 import type { RefusedPackets } from '../proxy/refused-packets.js';
@@ -18,8 +18,8 @@ const REFUSALS_MS = 5_000;
 
 export class Tenant {
   readonly id: SandboxId;
-  readonly closing = new AbortController();
-  readonly standing = new Standing(this.closing.signal);
+  readonly closing = new Canceller();
+  readonly standing = new Standing(this.closing);
   readonly limits: Limits;
   /** Running in the sandbox; nothing of them outlives it. */
   readonly commands = new Set<RunningCommand>();
@@ -37,8 +37,6 @@ export class Tenant {
     this.id = id;
     this.secrets = secrets;
     this.limits = limits;
-    // Every flow and request of the sandbox listens; Node would warn of a leak at the eleventh.
-    setMaxListeners(Number.POSITIVE_INFINITY, this.closing.signal);
   }
 
   /** `policy` is in force, and what is open must hold before it. */
@@ -60,7 +58,8 @@ export class Tenant {
     this.vestibule = vestibule;
     this.#packets = packets;
     this.#listing = setInterval(() => void this.noteRefusals(), REFUSALS_MS).unref();
-    this.closing.signal.addEventListener('abort', () => clearInterval(this.#listing ?? undefined));
+    const stop = (): void => clearInterval(this.#listing ?? undefined);
+    this.closing.addEventListener('abort', stop, { once: true });
   }
 
   /** What the sandbox's rooms emit to, so that its script can write beside it. */

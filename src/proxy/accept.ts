@@ -18,7 +18,6 @@ import type { Deny, Verdict } from '../policy/question.js';
 import { ruledBy } from '../policy/shadow.js';
 import type { ProxyContext } from './context.js';
 import { type FlowTrace, startFlowTrace } from './flow-trace.js';
-import { onAbort } from './on-abort.js';
 import { peek } from './peek.js';
 import { speakHttp, speakProxy, speakTls } from './speak.js';
 import { ALERT, type Alert, alertOf } from './tls/alert.js';
@@ -209,7 +208,7 @@ class Entrance {
     const abort = new AbortController();
     const stop = (): void => abort.abort();
     this.#socket.once('close', stop);
-    onAbort(stay.signal, stop);
+    stay.signal.addEventListener('abort', stop, { once: true });
     try {
       const { socket, dialled } = await context.upstream.openTunnel(
         {

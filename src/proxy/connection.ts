@@ -3,6 +3,7 @@
  * and what the pool keeps. Whoever holds one may send requests of the one authority that it was dialled for.
  */
 import type { HeaderList } from '../core/headers.js';
+import type { CancelSignal } from './cancel.js';
 import type { Body, RequestHead, UpstreamAnswer } from './exchange.js';
 
 /** A request as it leaves: decided, with its secrets in. The connection writes Host (`:authority`) and the framing itself. */
@@ -35,6 +36,6 @@ export interface HttpConnection {
    * Resolves with the answer's head; its body may still be on the way. Rejects with `GatewayError`:
    * UPSTREAM_PROTOCOL, UPSTREAM_TRUNCATED, UPSTREAM_TIMEOUT, UPSTREAM_UNREACHABLE or CLIENT_ABORTED (`signal`).
    */
-  send(request: OutboundRequest, signal: AbortSignal): Promise<ConnectionAnswer>;
+  send(request: OutboundRequest, signal: CancelSignal): Promise<ConnectionAnswer>;
   close(): void;
 }

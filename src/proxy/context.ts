@@ -8,6 +8,7 @@ import type { Flow, SandboxId } from '../net/flow.js';
 import type { PolicyScript } from '../policy/hooks.js';
 import type { Policy } from '../policy/policy.js';
 import type { SandboxSecrets } from '../secrets/store.js';
+import type { CancelSignal } from './cancel.js';
 import type { Limits } from './limits/limits.js';
 import type { Standing } from './standing.js';
 import type { Ca } from './tls/ca.js';
@@ -39,7 +40,7 @@ export interface ProxyContext {
   /** Unique within the gateway: `r-1`, `r-2` … */
   readonly nextRequestId: () => string;
   /** Fires when the sandbox's traffic is to end. */
-  readonly closing: AbortSignal;
+  readonly closing: CancelSignal;
 }
 
 export type NetworkFacts = Partial<NetworkEvent> & Pick<NetworkEvent, 'layer' | 'decision'>;

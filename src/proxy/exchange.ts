@@ -6,6 +6,7 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Endpoint } from '../core/address.js';
 import type { Authority } from '../core/authority.js';
 import type { HeaderList } from '../core/headers.js';
+import type { CancelSignal } from './cancel.js';
 
 /**
  * The content, free of framing. A message that was whole when its head was read is a `Uint8Array` (empty: no
@@ -98,7 +99,7 @@ export interface Exchange {
   /** Ends the exchange so that the sandbox sees a truncation: RST_STREAM, or a closed connection. */
   abort(): void;
   /** Fires when the sandbox is gone or has reset the stream. */
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   readonly bytes: ByteCount;
 }
 

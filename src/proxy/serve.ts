@@ -17,6 +17,7 @@ import { ruledBy } from '../policy/shadow.js';
 import type { DialogueGuard } from '../secrets/dialogue.js';
 import type { Leak } from '../secrets/scan.js';
 import type { Departing } from '../secrets/substitute.js';
+import { abortSignalOf, type CancelSignal } from './cancel.js';
 import type { Gate, ProxyContext } from './context.js';
 import type { Answer, Exchange, RequestHead, UpstreamAnswer } from './exchange.js';
 import type { RequestFault } from './http1/fault.js';
@@ -259,13 +260,13 @@ function headersOf({ headers, redact }: Departing, dialogue: DialogueGuard | nul
 /** The signal goes on for the content; only the wait for the head is timed. */
 async function withinHeadTime<T>(
   headMs: number,
-  outer: AbortSignal,
-  send: (signal: AbortSignal) => Promise<T>,
+  outer: CancelSignal,
+  send: (signal: CancelSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), headMs);
   try {
-    return await send(AbortSignal.any([outer, late.signal]));
+    return await send(AbortSignal.any([abortSignalOf(outer), late.signal]));
   } catch (error) {
     if (!late.signal.aborted || outer.aborted) throw error;
     throw new GatewayError('UPSTREAM_TIMEOUT', `no answer within limits.upstream_head_ms (${headMs})`, {

@@ -6,7 +6,7 @@
  */
 import type { Policy } from '../policy/policy.js';
 import type { Deny } from '../policy/question.js';
-import { offAbort, onAbort } from './on-abort.js';
+import type { CancelSignal } from './cancel.js';
 
 /** Why `policy` would not let it in now, or null. Must not throw. */
 export type AskAgain = (policy: Policy | null) => Deny | null;
@@ -21,13 +21,13 @@ export interface Stay {
 }
 
 export class Standing {
-  readonly #closing: AbortSignal;
+  readonly #closing: CancelSignal;
   readonly #stays = new Set<Member>();
   /** The last policy that was asked; undefined: none but the first was ever in force. */
   #policy: Policy | null | undefined;
 
   /** `closing` ends every stay. */
-  constructor(closing: AbortSignal) {
+  constructor(closing: CancelSignal) {
     this.#closing = closing;
   }
 
@@ -49,17 +49,17 @@ export class Standing {
 class Member implements Stay {
   denied: Deny | null = null;
   readonly #askAgain: AskAgain;
-  readonly #closing: AbortSignal;
+  readonly #closing: CancelSignal;
   readonly #onLeave: () => void;
   readonly #end = new AbortController();
   readonly #close = (): void => this.#end.abort(this.#closing.reason);
 
-  constructor(askAgain: AskAgain, closing: AbortSignal, onLeave: () => void) {
+  constructor(askAgain: AskAgain, closing: CancelSignal, onLeave: () => void) {
     this.#askAgain = askAgain;
     this.#closing = closing;
     this.#onLeave = onLeave;
     if (closing.aborted) this.#close();
-    else onAbort(closing, this.#close);
+    else closing.addEventListener('abort', this.#close, { once: true });
   }
 
   get signal(): AbortSignal {
@@ -73,7 +73,7 @@ class Member implements Stay {
   }
 
   leave(): void {
-    offAbort(this.#closing, this.#close);
+    this.#closing.removeEventListener('abort', this.#close);
     this.#onLeave();
   }
 }

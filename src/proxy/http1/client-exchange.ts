@@ -6,9 +6,9 @@
 import type { Duplex, Readable } from 'node:stream';
 import { errorCode, GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
+import type { CancelSignal } from '../cancel.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import { type Body, type ByteCount, NO_BODY } from '../exchange.js';
-import { offAbort, onAbort } from '../on-abort.js';
 import { type BodyFault, CloseDecoder, joined, LengthDecoder } from './body.js';
 import { ChunkedDecoder } from './chunked.js';
 import type { ClientLimits } from './client-options.js';
@@ -39,6 +39,8 @@ export interface ClientLine {
 /** Content that has arrived whole with its head, up to this size, is given as bytes. */
 const WHOLE_BYTES = 64 * 1024;
 
+const ONCE = { once: true } as const;
+
 const ignore = (): void => undefined;
 const noTrailers = (): HeaderList => NO_HEADERS;
 
@@ -50,7 +52,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
   sent = 0;
   readonly #line: ClientLine;
   readonly #request: OutboundRequest;
-  readonly #signal: AbortSignal;
+  readonly #signal: CancelSignal;
   readonly #unread = new Unread();
   #scanned = 0;
   #interim = 0;
@@ -61,7 +63,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
   #resolve: (answer: ConnectionAnswer) => void = ignore;
   #reject: (error: unknown) => void = ignore;
 
-  constructor(line: ClientLine, request: OutboundRequest, signal: AbortSignal) {
+  constructor(line: ClientLine, request: OutboundRequest, signal: CancelSignal) {
     this.socket = line.socket;
     this.deadline = line.deadline;
     this.idleMs = line.limits.contentIdleMs;
@@ -75,9 +77,9 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
       this.#resolve = resolve;
       this.#reject = reject;
       try {
-        this.#signal.throwIfAborted();
+        if (this.#signal.aborted) throw this.#signal.reason;
         this.#send();
-        onAbort(this.#signal, this.#aborted);
+        this.#signal.addEventListener('abort', this.#aborted, ONCE);
       } catch (error) {
         // Nothing was written: the connection is as good as before.
         this.#phase = 'ended';
@@ -266,7 +268,7 @@ export class ClientExchange implements ContentOwner, ContentSink, ByteCount {
 
   #end(): void {
     this.#phase = 'ended';
-    offAbort(this.#signal, this.#aborted);
+    this.#signal.removeEventListener('abort', this.#aborted);
   }
 
   // What a ContentReader asks of its owner, and a ContentWriter of its sink.

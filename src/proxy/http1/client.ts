@@ -8,6 +8,7 @@
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
+import type { CancelSignal } from '../cancel.js';
 import type { ConnectionAnswer, HttpConnection, OutboundRequest } from '../connection.js';
 import { ClientExchange, type ClientLine } from './client-exchange.js';
 import { CLIENT_LIMITS, type ClientLimits, type ClientOptions } from './client-options.js';
@@ -50,7 +51,7 @@ export class Http1Connection implements HttpConnection, ClientLine {
     return this.#state === 'closed';
   }
 
-  send(request: OutboundRequest, signal: AbortSignal): Promise<ConnectionAnswer> {
+  send(request: OutboundRequest, signal: CancelSignal): Promise<ConnectionAnswer> {
     if (this.#state !== 'ready') {
       return Promise.reject(
         new GatewayError('UPSTREAM_UNREACHABLE', 'the connection to the upstream is not free'),

@@ -11,6 +11,7 @@ import { type Authority, authorityText } from '../../core/authority.js';
 import type { Clock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import { NO_HEADERS } from '../../core/headers.js';
+import { Canceller, type CancelSignal } from '../cancel.js';
 import { NO_BODY } from '../exchange.js';
 import { AuthorityReader } from './authority.js';
 import type { BodyFault } from './body.js';
@@ -36,7 +37,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
   #exchange: ServerExchange | null = null;
   #content: ContentReader | null = null;
   #inputEnded = false;
-  #controller: AbortController | null = null;
+  #canceller: Canceller | null = null;
   #gone: GatewayError | null = null;
   #resolve: () => void = () => {};
 
@@ -234,17 +235,17 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.#gone ??= error;
     this.#exchange?.fail(error);
     this.#content?.fail(error);
-    this.#controller?.abort(this.#gone);
+    this.#canceller?.abort(this.#gone);
   }
 
   // What a ServerExchange asks of its line.
 
-  get signal(): AbortSignal {
-    if (this.#controller === null) {
-      this.#controller = new AbortController();
-      if (this.#gone !== null) this.#controller.abort(this.#gone);
+  get signal(): CancelSignal {
+    if (this.#canceller === null) {
+      this.#canceller = new Canceller();
+      if (this.#gone !== null) this.#canceller.abort(this.#gone);
     }
-    return this.#controller.signal;
+    return this.#canceller;
   }
 
   get mayPersist(): boolean {

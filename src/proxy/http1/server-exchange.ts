@@ -6,6 +6,7 @@
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
+import type { CancelSignal } from '../cancel.js';
 import {
   type Answer,
   type Body,
@@ -28,7 +29,7 @@ export interface ServerLine {
   /** The socket takes no more until its next `drain`. */
   stalled(): void;
   /** Fires when the connection is gone or broken. */
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** False once the sandbox has said that it sends no more requests. */
   readonly mayPersist: boolean;
   /** The answer's last byte was written; `persists`: the next request may be read. */
@@ -89,7 +90,7 @@ export class ServerExchange implements Exchange, ByteCount {
     return this.#sent;
   }
 
-  get signal(): AbortSignal {
+  get signal(): CancelSignal {
     return this.#line.signal;
   }
 

@@ -4,6 +4,7 @@
 import type { Duplex } from 'node:stream';
 import type { Authority } from '../../core/authority.js';
 import type { Clock } from '../../core/clock.js';
+import type { CancelSignal } from '../cancel.js';
 import type { Exchange } from '../exchange.js';
 import type { ConnectionFacts } from './authority.js';
 import type { FaultAnswer, RequestFault } from './fault.js';
@@ -56,7 +57,7 @@ export interface ConnectRequest {
   /** Says 200 and gives the raw bytes, those included that came behind the head. */
   accept(): Duplex;
   refuse(status: number, content: Uint8Array): void;
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
 }
 
 export interface ServerOptions extends ConnectionFacts {

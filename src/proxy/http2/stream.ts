@@ -4,6 +4,7 @@
 import type { Duplex, Readable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
+import { Canceller, type CancelSignal } from '../cancel.js';
 import type { Answer, ByteCount, Exchange, Request, RequestHead } from '../exchange.js';
 import { ERROR, type ErrorCode } from './frames.js';
 import { Inflow } from './inflow.js';
@@ -40,7 +41,7 @@ export class ServerStream implements Exchange, ByteCount {
   readonly out: OutStream;
   readonly #host: StreamHost;
   #request: Request | null = null;
-  #abort: AbortController | null = null;
+  #abort: Canceller | null = null;
   #failure: GatewayError | null = null;
   #state: 'open' | 'answering' | 'answered' | 'closed' = 'open';
   #received: number;
@@ -82,10 +83,10 @@ export class ServerStream implements Exchange, ByteCount {
     return this.#sent + this.out.wireBytes;
   }
 
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
+  get signal(): CancelSignal {
+    this.#abort ??= new Canceller();
     if (this.#failure !== null) this.#abort.abort(this.#failure);
-    return this.#abort.signal;
+    return this.#abort;
   }
 
   get closed(): boolean {

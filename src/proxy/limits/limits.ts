@@ -6,6 +6,7 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../core/clock.js';
 import { createTokenBucket, type TokenBucket } from '../../core/token-bucket.js';
+import type { CancelSignal } from '../cancel.js';
 import { PacedStream } from './paced-stream.js';
 import { createPacer, type Pacer, type Schedule, schedule } from './pacer.js';
 import { createShares, type Shares } from './shares.js';
@@ -38,16 +39,16 @@ export interface Limits {
    * Asked for each request that was admitted, while others have work, too. Null: it may begin; else it resolves, with
    * `signal` at the latest, when it may: a second's worth that comes at once is begun over half a second.
    */
-  spread(signal: AbortSignal): Promise<void> | null;
+  spread(signal: CancelSignal): Promise<void> | null;
   /**
    * Waits before a request over the rate is told so: a client that asks again at once would make of refusals more work
    * than the requests would have been. Ends with `signal` too.
    */
-  beforeRefusal(signal: AbortSignal): Promise<void>;
+  beforeRefusal(signal: CancelSignal): Promise<void>;
   /** A connection was ended for what it did to us: the sandbox's next ones are not begun for a while. */
   misbehaved(): void;
   /** Asked before a connection is begun. Null: now; else it resolves when the last misbehaviour is far enough in the past. */
-  calm(signal: AbortSignal): Promise<void> | null;
+  calm(signal: CancelSignal): Promise<void> | null;
   /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
   turn(): Promise<void> | null;
   /** The sandbox's side of one flow, at the speed that the limits allow. Owns `stream` from here on. */
@@ -87,7 +88,7 @@ export function createLimits(
   let calmAt = 0;
 
   /** Null: now. */
-  const until = (ms: number, signal: AbortSignal): Promise<void> | null =>
+  const until = (ms: number, signal: CancelSignal): Promise<void> | null =>
     ms > 0 ? wait(ms, signal, later) : null;
 
   return {
@@ -135,7 +136,7 @@ export interface LimitParts {
   readonly later?: Schedule;
 }
 
-function wait(milliseconds: number, signal: AbortSignal, later: Schedule): Promise<void> {
+function wait(milliseconds: number, signal: CancelSignal, later: Schedule): Promise<void> {
   return new Promise(resolve => {
     if (signal.aborted) return resolve();
     const cancel = later(milliseconds, () => {

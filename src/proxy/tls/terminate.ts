@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { GatewayError } from '../../core/errors.js';
 import { parseHostname } from '../../core/host.js';
+import type { CancelSignal } from '../cancel.js';
 import { ALERT, type Alert, emitAlert } from './alert.js';
 import type { ClientHello } from './client-hello.js';
 
@@ -40,7 +41,7 @@ export function terminate(
   hello: ClientHello,
   context: SecureContext,
   options: TerminateOptions,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<TLSSocket> {
   const { handshakeMs = HANDSHAKE_MS, protocols = PROTOCOLS } = options;
   const offered = protocols.filter(protocol => hello.alpn.includes(protocol));
@@ -77,7 +78,7 @@ function handshake(
   secured: TLSSocket,
   hello: ClientHello,
   handshakeMs: number,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     let failure: GatewayError | null = null;

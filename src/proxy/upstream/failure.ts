@@ -5,6 +5,7 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { errorCode, GatewayError } from '../../core/errors.js';
+import type { CancelSignal } from '../cancel.js';
 
 /** A failure of the network itself; every other failure of a handshake is one of trust. */
 const NETWORK_CODES: ReadonlySet<string> = new Set([
@@ -33,8 +34,8 @@ const UNTRUSTED: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The wait was given up by whoever asked. A reason that is a `GatewayError` is kept. */
-export function aborted(signal: AbortSignal): GatewayError {
-  if (signal.reason instanceof GatewayError) return signal.reason;
+export function aborted({ reason }: CancelSignal): GatewayError {
+  if (reason instanceof GatewayError) return reason;
   return new GatewayError('CLIENT_ABORTED', 'the sandbox went away before the answer');
 }
 

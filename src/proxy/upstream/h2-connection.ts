@@ -8,6 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../core/clock.js';
 import { GatewayError } from '../../core/errors.js';
 import type { HeaderList } from '../../core/headers.js';
+import type { CancelSignal } from '../cancel.js';
 import type { ConnectionAnswer, HttpConnection, OutboundRequest } from '../connection.js';
 import { type FloodKind, FloodMeter } from '../http2/flood.js';
 import type { Frame, SessionFault, Setting } from '../http2/frame-payload.js';
@@ -105,7 +106,7 @@ export class Http2Connection implements HttpConnection, StreamHost {
     return this.#over || this.#socket.destroyed;
   }
 
-  async send(request: OutboundRequest, signal: AbortSignal): Promise<ConnectionAnswer> {
+  async send(request: OutboundRequest, signal: CancelSignal): Promise<ConnectionAnswer> {
     if (signal.aborted) throw aborted(signal);
     const fields = requestFields(request);
     if (!fields.ok)

@@ -5,6 +5,7 @@
 import { Readable } from 'node:stream';
 import { GatewayError } from '../../core/errors.js';
 import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
+import type { CancelSignal } from '../cancel.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import { type Body, type ByteCount, NO_BODY, type ResponseHead } from '../exchange.js';
 import { isHeadOnly } from '../http1/response-head.js';
@@ -65,7 +66,7 @@ export class ClientStream implements ByteCount {
   received = 0;
   readonly #host: StreamHost;
   readonly #request: OutboundRequest;
-  readonly #signal: AbortSignal;
+  readonly #signal: CancelSignal;
   readonly #settle: Settle;
   #headBytes = 0;
   /** The request is with `outflow` to its end. */
@@ -88,7 +89,7 @@ export class ClientStream implements ByteCount {
   #seenProgress = -1;
   #silentMs = 0;
 
-  constructor(host: StreamHost, id: number, request: OutboundRequest, signal: AbortSignal, settle: Settle) {
+  constructor(host: StreamHost, id: number, request: OutboundRequest, signal: CancelSignal, settle: Settle) {
     this.#host = host;
     this.id = id;
     this.#request = request;

@@ -13,6 +13,7 @@ import { type Host, hostText } from '../../core/host.js';
 import type { Resolver } from '../../dns/resolver.js';
 import type { SandboxId } from '../../net/flow.js';
 import type { ProxyRoutes, UpstreamProxy } from '../../policy/proxy-routes.js';
+import { Canceller, type CancelSignal } from '../cancel.js';
 import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import type { UpstreamAnswer } from '../exchange.js';
 import type { DecideDial, Destination, Pin } from './approve.js';
@@ -69,9 +70,9 @@ export interface Upstream {
    * Resolves with the answer's head; the body may still be on its way. Throws `GatewayError`: DIAL_REFUSED (`cause` is
    * the verdict), RESOLVE_FAILED, GATEWAY_CLOSED, or one of UPSTREAM_* and CLIENT_*.
    */
-  send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer>;
+  send(request: UpstreamRequest, signal: CancelSignal): Promise<UpstreamAnswer>;
   /** A TCP connection for bytes that the gateway does not read. Throws as `send` does. */
-  openTunnel(request: TunnelRequest, signal: AbortSignal): Promise<Tunnel>;
+  openTunnel(request: TunnelRequest, signal: CancelSignal): Promise<Tunnel>;
   /** Closes the connections of a sandbox that has ended. */
   closeSandbox(sandbox: SandboxId): void;
   /** Closes everything; what is on its way ends with GATEWAY_CLOSED or a truncation. */
@@ -116,7 +117,7 @@ class PooledUpstream implements Upstream {
     this.#pool = new Pool({ ...POOL_LIMITS, ...options.pool });
   }
 
-  async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
+  async send(request: UpstreamRequest, signal: CancelSignal): Promise<UpstreamAnswer> {
     const { outbound, phases } = request;
     const { authority } = outbound.head;
     if (request.authority !== authority) {
@@ -141,7 +142,7 @@ class PooledUpstream implements Upstream {
     }
   }
 
-  async openTunnel(request: TunnelRequest, signal: AbortSignal): Promise<Tunnel> {
+  async openTunnel(request: TunnelRequest, signal: CancelSignal): Promise<Tunnel> {
     const proxy = proxyOf(request.routes, 'https', request);
     const { socket, endpoint } = await this.#whileOpen(signal, opening =>
       reach(request, proxy, this.#connecting, null, opening),
@@ -176,12 +177,12 @@ class PooledUpstream implements Upstream {
     };
   }
 
-  async #open(request: UpstreamRequest, key: string, signal: AbortSignal): Promise<Pooled> {
+  async #open(request: UpstreamRequest, key: string, signal: CancelSignal): Promise<Pooled> {
     if (wishOf(request) === 'http/1.1') return this.#connect(request, key, signal);
     let opening = this.#shared.get(key);
     if (opening === undefined) {
       // Nobody's signal: whoever asked first may leave while others wait.
-      opening = this.#connect(request, key, new AbortController().signal)
+      opening = this.#connect(request, key, new Canceller())
         .then(entry => this.#release(entry))
         .finally(() => this.#shared.delete(key));
       this.#shared.set(key, opening);
@@ -191,7 +192,7 @@ class PooledUpstream implements Upstream {
     return this.#pool.take(key, this.#clock.monotonic()) ?? this.#connect(request, key, signal);
   }
 
-  async #connect(request: UpstreamRequest, key: string, signal: AbortSignal): Promise<Pooled> {
+  async #connect(request: UpstreamRequest, key: string, signal: CancelSignal): Promise<Pooled> {
     const { authority, sandbox, decideDial, pin } = request;
     const destination = { host: authority.host, port: authority.port, decideDial, pin };
     const proxy = proxyOf(request.routes, authority.scheme, destination);
@@ -216,7 +217,7 @@ class PooledUpstream implements Upstream {
   }
 
   /** Runs `work` with a signal that fires when the caller leaves or the gateway closes. */
-  async #whileOpen<T>(signal: AbortSignal, work: (opening: AbortSignal) => Promise<T>): Promise<T> {
+  async #whileOpen<T>(signal: CancelSignal, work: (opening: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw gatewayClosed();
     const opening = new AbortController();
     const onAbort = (): void => opening.abort(signal.reason);
@@ -304,7 +305,7 @@ function mayRepeat(error: unknown, { head, body }: OutboundRequest, reused: bool
 }
 
 /** `promise`, or the caller's leaving, whichever is first. */
-function abandonable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+function abandonable<T>(promise: Promise<T>, signal: CancelSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(aborted(signal));
     signal.addEventListener('abort', onAbort, { once: true });

@@ -63,10 +63,11 @@ test('serveHttp1 fires the signal when the sandbox goes away', async () => {
   const reasons: string[] = [];
   const { promise, resolve } = deferred();
   const options = handler(async exchange => {
-    exchange.signal.addEventListener('abort', () => {
+    const onAbort = (): void => {
       reasons.push(errorCode(exchange.signal.reason));
       resolve();
-    });
+    };
+    exchange.signal.addEventListener('abort', onAbort, { once: true });
     served.client.resetAndDestroy();
     await promise;
   });

@@ -173,9 +173,10 @@ test('a client that resets its stream ends the exchange', async () => {
   let failure: Promise<unknown> = Promise.resolve();
   let gone = false;
   const served = serve(async exchange => {
-    exchange.signal.addEventListener('abort', () => {
+    const onAbort = (): void => {
       gone = true;
-    });
+    };
+    exchange.signal.addEventListener('abort', onAbort, { once: true });
     const body = new Readable({ read: () => {} });
     failure = exchange.respond(answerOf(body)).catch(errorCode);
     expect(await failure).toBe('CLIENT_ABORTED');
