@@ -5,7 +5,7 @@ import { AuthorityReader } from '../../src/proxy/http1/authority.js';
 import { FrameReader } from '../../src/proxy/http2/frame-reader.js';
 import { HpackDecoder } from '../../src/proxy/http2/hpack-decoder.js';
 import { emitFields } from '../../src/proxy/http2/hpack-encoder.js';
-import { parseHead } from '../../src/proxy/http2/request-head.js';
+import { parseHead, SectionReader } from '../../src/proxy/http2/request-head.js';
 import { cutAtRandom, type Random } from '../engine/random.js';
 import type { Target } from '../engine/target.js';
 import { openFacts } from '../references/http1.js';
@@ -81,6 +81,7 @@ function read(pieces: readonly Buffer[]): Reading {
   const frames = new FrameReader();
   const lists = new HpackDecoder({ bytes: 65_536, fields: 200 });
   const authorities = new AuthorityReader(openFacts('https'));
+  const sections = new SectionReader();
   const log: string[] = [];
   let requests = 0;
   for (const piece of pieces) {
@@ -98,6 +99,7 @@ function read(pieces: readonly Buffer[]): Reading {
         writesAsRead(list.value.fields);
         const head = parseHead(list.value.fields, {
           authorities,
+          sections,
           endStream: frame.end,
           contentBytes: 1e6,
           wireBytes: frame.wireBytes,

@@ -4,7 +4,7 @@ import type { HeaderList } from '../../src/core/headers.js';
 import { AuthorityReader } from '../../src/proxy/http1/authority.js';
 import { FrameReader } from '../../src/proxy/http2/frame-reader.js';
 import { HpackDecoder } from '../../src/proxy/http2/hpack-decoder.js';
-import { parseHead } from '../../src/proxy/http2/request-head.js';
+import { parseHead, SectionReader } from '../../src/proxy/http2/request-head.js';
 import type { Target } from '../engine/target.js';
 import { openFacts } from '../references/http1.js';
 import { type PeerRequest, peerRequests } from '../references/http2.js';
@@ -48,6 +48,7 @@ function ours(input: Buffer): {
 } {
   const lists = new HpackDecoder({ bytes: 65_536, fields: 200 });
   const authorities = new AuthorityReader(openFacts('https'));
+  const sections = new SectionReader();
   const requests = new Map<number, OurRequest>();
   const seen = new Set<number>();
   const batch = new FrameReader().push(Buffer.from(input));
@@ -59,7 +60,13 @@ function ours(input: Buffer): {
       if (known !== undefined) known.disturbed = true;
       if (seen.has(frame.stream) || frame.stream % 2 === 0 || list.value.tooLong) continue;
       seen.add(frame.stream);
-      const reading = { authorities, endStream: frame.end, contentBytes: 1e6, wireBytes: frame.wireBytes };
+      const reading = {
+        authorities,
+        sections,
+        endStream: frame.end,
+        contentBytes: 1e6,
+        wireBytes: frame.wireBytes,
+      };
       if (!parseHead(list.value.fields, reading).ok) continue;
       requests.set(frame.stream, {
         fields: list.value.fields,

@@ -18,6 +18,25 @@ export function noteRepeated(headers: HeaderList): void {
   repeated.add(headers);
 }
 
+/** Whether the fields of `one` from the index `from` on are those of `other` from `otherFrom` on, character for character. */
+export function isSameList(one: HeaderList, other: HeaderList, from = 0, otherFrom = 0): boolean {
+  const shift = otherFrom - from;
+  if (one.length + shift !== other.length) return false;
+  if (one === other) return true;
+  for (let i = from; i < one.length; i++) {
+    const field = one[i] as HeaderField;
+    const known = other[i + shift] as HeaderField;
+    if (field !== known && (field[0] !== known[0] || field[1] !== known[1])) return false;
+  }
+  return true;
+}
+
+export function charactersOf(fields: HeaderList): number {
+  let sum = 0;
+  for (const [name, value] of fields) sum += name.length + value.length;
+  return sum;
+}
+
 /** All values of the fields called `lowerName`, in order. `lowerName` must be lower case. */
 export function headerValues(headers: HeaderList, lowerName: string): string[] {
   const values: string[] = [];

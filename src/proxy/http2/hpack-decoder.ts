@@ -25,14 +25,20 @@ export interface DecodedList {
 export const TABLE_BYTES = 4096;
 
 const FIELD_OVERHEAD = 32;
+/** A block up to this size is kept until the next one comes. */
+const KEPT_BYTES = 1_024;
 /** Integers in a block are indexes, lengths and table sizes: none needs more than four more bytes. */
 const MAX_SHIFT = 21;
 
 export class HpackDecoder {
   readonly #limits: ListLimits;
   readonly #table = new DynamicTable();
-  #block: Buffer = Buffer.alloc(0);
+  #block: Buffer = NOTHING;
   #at = 0;
+  /** The last block, if it left the table as it was: the same bytes are the same list. */
+  #kept: Buffer = NOTHING;
+  #keptBytes = 0;
+  #list: Result<DecodedList, 'bad-block'> | null = null;
 
   constructor(limits: ListLimits) {
     this.#limits = limits;
@@ -40,6 +46,29 @@ export class HpackDecoder {
 
   /** Reads one whole block. After a fault the decoder must not be used again. */
   decode(block: Buffer): Result<DecodedList, 'bad-block'> {
+    if (this.#list !== null && this.#isKept(block)) return this.#list;
+    const { changes } = this.#table;
+    const list = this.#read(block);
+    this.#block = NOTHING;
+    const mayKeep = list.ok && !list.value.tooLong && block.length <= KEPT_BYTES;
+    if (mayKeep && this.#table.changes === changes) this.#keep(block, list);
+    else this.#list = null;
+    return list;
+  }
+
+  #isKept(block: Buffer): boolean {
+    const bytes = this.#keptBytes;
+    return block.length === bytes && block.compare(this.#kept, 0, bytes) === 0;
+  }
+
+  /** A copy: the block is a part of a larger buffer, which it would keep. */
+  #keep(block: Buffer, list: Result<DecodedList, 'bad-block'>): void {
+    if (this.#kept.length < block.length) this.#kept = Buffer.alloc(Math.min(KEPT_BYTES, block.length * 2));
+    this.#keptBytes = block.copy(this.#kept);
+    this.#list = list;
+  }
+
+  #read(block: Buffer): Result<DecodedList, 'bad-block'> {
     this.#block = block;
     this.#at = 0;
     const fields: HeaderField[] = [];
@@ -119,6 +148,8 @@ export class HpackDecoder {
   }
 }
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 /** Entries in order of age; the newest has index 1 (RFC 7541 §2.3.2). */
 class DynamicTable {
   #entries: HeaderField[] = [];
@@ -126,6 +157,8 @@ class DynamicTable {
   #oldest = 0;
   #bytes = 0;
   #limit = TABLE_BYTES;
+  /** How often it was made another. */
+  changes = 0;
 
   entry(index: number): HeaderField | null {
     const at = this.#entries.length - index;
@@ -133,12 +166,14 @@ class DynamicTable {
   }
 
   add(field: HeaderField): void {
+    this.changes++;
     this.#bytes += sizeOf(field);
     this.#entries.push(field);
     this.#evict();
   }
 
   resize(limit: number): void {
+    this.changes++;
     this.#limit = limit;
     this.#evict();
   }

@@ -11,7 +11,7 @@ import type { Frame, SessionFault } from './frame-payload.js';
 import { ERROR, type ErrorCode } from './frames.js';
 import { HpackDecoder } from './hpack-decoder.js';
 import type { Http2Limits, Http2Options } from './options.js';
-import { claimOf, type HeadFault, isContentless, parseHead } from './request-head.js';
+import { claimOf, type HeadFault, isContentless, parseHead, SectionReader } from './request-head.js';
 import { ServerStream, type StreamHost, type StreamState } from './stream.js';
 import { parseTrailers } from './trailers.js';
 
@@ -38,6 +38,7 @@ export class RequestDoor {
   readonly #options: Http2Options;
   readonly #decoder: HpackDecoder;
   readonly #authorities: AuthorityReader;
+  readonly #sections = new SectionReader();
   #ready: ServerStream[] = [];
 
   constructor(host: DoorHost, options: Http2Options) {
@@ -126,6 +127,7 @@ export class RequestDoor {
     const { limits } = this.#host;
     const head = parseHead(fields, {
       authorities: this.#authorities,
+      sections: this.#sections,
       endStream: frame.end,
       contentBytes: limits.contentBytes,
       wireBytes: frame.wireBytes,

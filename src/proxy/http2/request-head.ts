@@ -5,7 +5,14 @@
  * that has one reading. What is malformed in HTTP/2 (§8.1.1) is told apart from a request that is refused.
  */
 import { parseAuthority } from '../../core/authority.js';
-import type { HeaderField, HeaderList } from '../../core/headers.js';
+import {
+  charactersOf,
+  type HeaderField,
+  type HeaderList,
+  isSameList,
+  NO_HEADERS,
+  noteRepeated,
+} from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { Framing, RequestHead } from '../exchange.js';
 import type { AuthorityReader } from '../http1/authority.js';
@@ -24,6 +31,7 @@ export interface HeadFault {
 
 export interface HeadReading {
   readonly authorities: AuthorityReader;
+  readonly sections: SectionReader;
   /** HEADERS carried END_STREAM: there is no content. */
   readonly endStream: boolean;
   /** Most content, in bytes; Infinity for no limit. */
@@ -48,7 +56,6 @@ interface Control {
 }
 
 interface Section {
-  readonly pseudo: Pseudo;
   readonly control: Control;
   readonly endToEnd: HeaderField[];
   readonly dropped: HeaderField[];
@@ -61,9 +68,12 @@ const refused = (code: RequestFaultCode): { readonly ok: false; readonly error: 
 
 /** Reads the field list of a request. */
 export function parseHead(fields: HeaderList, reading: HeadReading): Result<RequestHead, HeadFault> {
-  const section = readSection(fields);
+  const pseudo: Pseudo = { method: null, scheme: null, authority: null, path: null };
+  const from = takePseudo(fields, pseudo);
+  if (typeof from !== 'number') return from;
+  const section = reading.sections.read(fields, from);
   if (!section.ok) return section;
-  const { pseudo, control, endToEnd, dropped } = section.value;
+  const { control } = section.value;
   const line = readPseudo(pseudo);
   if (!line.ok) return line;
   const { method, path } = line.value;
@@ -74,7 +84,7 @@ export function parseHead(fields: HeaderList, reading: HeadReading): Result<Requ
   const hasContent = framing.value.kind !== 'none';
   if (control.expect !== null && control.expect.toLowerCase() !== '100-continue')
     return refused('bad-expectation');
-  if (control.trailer !== null) (hasContent ? endToEnd : dropped).push(['trailer', control.trailer]);
+  const { endToEnd, dropped } = placeTrailer(section.value, hasContent);
   return ok({
     method,
     authority: authority.value,
@@ -96,29 +106,80 @@ export function claimOf(fields: HeaderList): { method: string; target: string; h
   return { method: first(':method'), target: first(':path'), host: first(':authority') || first('host') };
 }
 
-function readSection(fields: HeaderList): Result<Section, HeadFault> {
+/** A list of up to this many characters is kept until the next one comes. */
+const KEPT_CHARACTERS = 4_096;
+
+/**
+ * Reads the fields behind the pseudo-fields. Most clients say the same in each request: fields that are the last ones
+ * again, each like each, are those, and not read a second time.
+ */
+export class SectionReader {
+  #fields: HeaderList = NO_HEADERS;
+  #from = 0;
+  #last: Result<Section, HeadFault> | null = null;
+  #isRepeated = false;
+
+  /** The fields of `fields` from the index `from` on. What it gives must not be changed. */
+  read(fields: HeaderList, from: number): Result<Section, HeadFault> {
+    const last = this.#last;
+    if (last?.ok && isSameList(fields, this.#fields, from, this.#from)) {
+      if (!this.#isRepeated) noteRepeated(last.value.endToEnd);
+      this.#isRepeated = true;
+      return last;
+    }
+    const section = readSection(fields, from);
+    const isKept = section.ok && charactersOf(fields) <= KEPT_CHARACTERS;
+    this.#fields = isKept ? fields : NO_HEADERS;
+    this.#from = from;
+    this.#last = isKept ? section : null;
+    this.#isRepeated = false;
+    return section;
+  }
+}
+
+/** Pseudo-fields stand first, once each (RFC 9113 §8.3): the index of the first field behind them. */
+function takePseudo(
+  fields: HeaderList,
+  pseudo: Pseudo,
+): number | { readonly ok: false; readonly error: HeadFault } {
+  for (let i = 0; i < fields.length; i++) {
+    const [name, value] = fields[i] as HeaderField;
+    if (name.charCodeAt(0) !== COLON) return i;
+    if (!isFieldValue(value)) return malformed('bad-field-value');
+    if (!putPseudo(pseudo, name, value)) return malformed('bad-request-line');
+  }
+  return fields.length;
+}
+
+function readSection(fields: HeaderList, from: number): Result<Section, HeadFault> {
   const section: Section = {
-    pseudo: { method: null, scheme: null, authority: null, path: null },
     control: { host: null, contentLength: null, expect: null, trailer: null, wantsTrailers: false },
     endToEnd: [],
     dropped: [],
   };
   const crumbs: string[] = [];
-  let regular = false;
-  for (const [name, value] of fields) {
+  for (let i = from; i < fields.length; i++) {
+    const [name, value] = fields[i] as HeaderField;
     if (!isFieldValue(value)) return malformed('bad-field-value');
-    if (name.charCodeAt(0) === COLON) {
-      // Pseudo-fields stand first, once each (RFC 9113 §8.3).
-      if (regular || !putPseudo(section.pseudo, name, value)) return malformed('bad-request-line');
-      continue;
-    }
-    regular = true;
+    if (name.charCodeAt(0) === COLON) return malformed('bad-request-line');
     const fault =
       name === 'cookie' ? putCrumb(section.endToEnd, crumbs, value) : putField(section, name, value);
     if (fault !== null) return malformed(fault);
   }
   if (crumbs.length > 1) joinCrumbs(section.endToEnd, crumbs);
   return ok(section);
+}
+
+/** It announces fields behind the content, and goes on where there is one. */
+function placeTrailer(
+  { control: { trailer }, endToEnd, dropped }: Section,
+  hasContent: boolean,
+): { readonly endToEnd: HeaderList; readonly dropped: HeaderList } {
+  if (trailer === null) return { endToEnd, dropped };
+  const field: HeaderField = ['trailer', trailer];
+  return hasContent
+    ? { endToEnd: [...endToEnd, field], dropped }
+    : { endToEnd, dropped: [...dropped, field] };
 }
 
 const COLON = 0x3a;

@@ -4,14 +4,14 @@
  * Pure.
  */
 import { GatewayError } from '../../core/errors.js';
-import type { HeaderField, HeaderList } from '../../core/headers.js';
+import { type HeaderField, type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import type { Answer } from '../exchange.js';
 import { passage } from '../http1/fields.js';
 import { isHeadOnly } from '../http1/response-head.js';
 import { isFieldValue, isToken } from '../http1/syntax.js';
+import { type CommonFields, type MessageFields, NONE_SENSITIVE, WrittenFields } from './hpack-encoder.js';
 
-export interface AnswerFields {
-  readonly fields: HeaderList;
+export interface AnswerFields extends MessageFields {
   /** Nothing but the head is sent. */
   readonly headOnly: boolean;
   /** The content's announced length, in bytes; null when none is. */
@@ -24,9 +24,13 @@ export function answerFields(answer: Answer, method: string): AnswerFields {
   if (head.status < 200 || head.status > 599) throw unwritable(`${head.status} is no final answer`);
   const headOnly = isHeadOnly(head.status, method);
   const length = announcedLength(answer, headOnly);
-  const fields = messageFields(head.status, head.headers);
-  if (length !== null) fields.push(['content-length', String(length)]);
-  return { fields, headOnly, length: headOnly ? null : body instanceof Uint8Array ? body.length : length };
+  return {
+    before: [[':status', String(head.status)]],
+    common: commonFields(head.headers),
+    after: length === null ? NO_HEADERS : [['content-length', String(length)]],
+    headOnly,
+    length: headOnly ? null : body instanceof Uint8Array ? body.length : length,
+  };
 }
 
 /** A whole body's own length is the truth; an answer without content keeps what it announced for a GET. */
@@ -42,18 +46,22 @@ function announcedLength({ head, body }: Answer, headOnly: boolean): number | nu
 /** The fields of an interim answer. */
 export function interimFields(status: number, headers: HeaderList): HeaderList {
   if (status < 100 || status > 199 || status === 101) throw unwritable(`${status} is not an interim answer`);
-  return messageFields(status, headers);
+  return [[':status', String(status)], ...endToEnd(headers)];
 }
 
 /** The fields of a trailer section. */
-export function trailerFields(trailers: HeaderList): HeaderField[] {
-  const fields: HeaderField[] = [];
-  for (const [name, value] of trailers) put(fields, name, value);
-  return fields;
+export function trailerFields(trailers: HeaderList): HeaderList {
+  return endToEnd(trailers);
 }
 
-function messageFields(status: number, headers: HeaderList): HeaderField[] {
-  const fields: HeaderField[] = [[':status', String(status)]];
+const written = new WrittenFields();
+
+function commonFields(headers: HeaderList): CommonFields {
+  return written.get(headers, NONE_SENSITIVE) ?? written.keep(headers, NONE_SENSITIVE, endToEnd(headers));
+}
+
+function endToEnd(headers: HeaderList): HeaderField[] {
+  const fields: HeaderField[] = [];
   for (const [name, value] of headers) put(fields, name, value);
   return fields;
 }

@@ -22,7 +22,7 @@ import {
   FRAME_HEADER,
   SETTINGS_ACK,
 } from './frames.js';
-import { emitFields, NO_TABLE } from './hpack-encoder.js';
+import { emitFields, emitMessage, type MessageFields, NO_TABLE } from './hpack-encoder.js';
 import type { Http2Limits, Http2Options } from './options.js';
 import { Outflow } from './outflow.js';
 import { ReceiveWindow } from './receive-window.js';
@@ -110,10 +110,11 @@ export class Session implements DoorHost {
     return this.#leaving || this.#over;
   }
 
-  emitHead(stream: number, fields: HeaderList, endStream: boolean): Buffer {
+  emitHead(stream: number, fields: HeaderList | MessageFields, endStream: boolean): Buffer {
     const isFirst = !this.#hasAnswered;
     this.#hasAnswered = true;
-    const block = emitFields(fields, FRAME_HEADER + (isFirst ? 1 : 0));
+    const reserve = FRAME_HEADER + (isFirst ? 1 : 0);
+    const block = 'common' in fields ? emitMessage(fields, reserve) : emitFields(fields, reserve);
     if (isFirst) block[FRAME_HEADER] = NO_TABLE;
     return emitHeaders(stream, block, endStream);
   }

@@ -7,6 +7,7 @@ import { type HeaderList, NO_HEADERS } from '../../core/headers.js';
 import { Canceller, type CancelSignal } from '../cancel.js';
 import type { Answer, ByteCount, Exchange, Request, RequestHead } from '../exchange.js';
 import { ERROR, type ErrorCode } from './frames.js';
+import type { MessageFields } from './hpack-encoder.js';
 import { Inflow } from './inflow.js';
 import type { Outflow, OutStream } from './outflow.js';
 import { ReceiveWindow } from './receive-window.js';
@@ -24,7 +25,7 @@ export interface StreamHost {
   /** Most content of a request that does not announce its length, in bytes. */
   readonly contentBytes: number;
   /** The HEADERS frames of `fields`. */
-  emitHead(stream: number, fields: HeaderList, endStream: boolean): Buffer;
+  emitHead(stream: number, fields: HeaderList | MessageFields, endStream: boolean): Buffer;
   write(bytes: Buffer, done?: (error?: Error | null) => void): boolean;
   /** That much content was read, and `padding` skipped: the client may send as much again. */
   consumed(stream: ServerStream, bytes: number, padding?: number): void;
@@ -128,7 +129,8 @@ export class ServerStream implements Exchange, ByteCount {
   async respond(answer: Answer): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     if (this.#state !== 'open') throw new GatewayError('CLIENT_ABORTED', 'the exchange has ended');
-    const { fields, headOnly, length } = answerFields(answer, this.head.method);
+    const fields = answerFields(answer, this.head.method);
+    const { headOnly, length } = fields;
     this.#state = 'answering';
     const { body } = answer;
     if (headOnly) {
@@ -197,7 +199,7 @@ export class ServerStream implements Exchange, ByteCount {
     this.inform(100, NO_HEADERS);
   }
 
-  async #sendWhole(fields: HeaderList, body: Uint8Array, trailers: HeaderList): Promise<void> {
+  async #sendWhole(fields: MessageFields, body: Uint8Array, trailers: HeaderList): Promise<void> {
     const { outflow } = this.#host;
     const content = Buffer.from(body.buffer, body.byteOffset, body.length);
     if (trailers.length > 0) {

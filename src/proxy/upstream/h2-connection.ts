@@ -29,13 +29,13 @@ import {
   SETTINGS_ACK,
 } from '../http2/frames.js';
 import { HpackDecoder } from '../http2/hpack-decoder.js';
-import { emitFields, NO_TABLE } from '../http2/hpack-encoder.js';
+import { emitFields, emitMessage, type MessageFields, NO_TABLE } from '../http2/hpack-encoder.js';
 import { Outflow } from '../http2/outflow.js';
 import { ReceiveWindow } from '../http2/receive-window.js';
 import { applySettings } from '../http2/settings.js';
 import { WriteBatch } from '../http2/write-batch.js';
 import { aborted } from './failure.js';
-import { requestFields } from './h2-fields.js';
+import { AnswerReader, requestFields } from './h2-fields.js';
 import { type AnswerTimes, ClientStream, STREAM_WINDOW, type StreamHost, UNPROCESSED } from './h2-stream.js';
 
 /** What all answers of a connection may have under way to us: the most content that is ever held. */
@@ -68,6 +68,7 @@ export class Http2Connection implements HttpConnection, StreamHost {
   readonly #clock: Clock;
   readonly #reader = new FrameReader('client');
   readonly #decoder = new HpackDecoder(HEAD_LIMITS);
+  readonly answers = new AnswerReader();
   readonly #batch: WriteBatch;
   readonly #meter = new FloodMeter();
   readonly #window = new ReceiveWindow(CONNECTION_WINDOW);
@@ -137,9 +138,16 @@ export class Http2Connection implements HttpConnection, StreamHost {
 
   // What streams ask of their connection.
 
-  emitHead(id: number, fields: HeaderList, sensitive: ReadonlySet<string>, endStream: boolean): Buffer {
+  emitHead(
+    id: number,
+    fields: HeaderList | MessageFields,
+    sensitive: ReadonlySet<string>,
+    endStream: boolean,
+  ): Buffer {
     const isFirst = id === 1;
-    const block = emitFields(fields, FRAME_HEADER + (isFirst ? 1 : 0), sensitive);
+    const reserve = FRAME_HEADER + (isFirst ? 1 : 0);
+    const block =
+      'common' in fields ? emitMessage(fields, reserve, sensitive) : emitFields(fields, reserve, sensitive);
     if (isFirst) block[FRAME_HEADER] = NO_TABLE;
     return emitHeaders(id, block, endStream);
   }

@@ -3,12 +3,20 @@
  *
  * Pure.
  */
-import type { HeaderField, HeaderList } from '../../core/headers.js';
+import {
+  charactersOf,
+  type HeaderField,
+  type HeaderList,
+  isSameList,
+  NO_HEADERS,
+  noteRepeated,
+} from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { OutboundRequest } from '../connection.js';
 import type { Framing, ResponseHead } from '../exchange.js';
 import { parseContentLength } from '../http1/framing.js';
 import { isFieldValue, isToken, targetEnd } from '../http1/syntax.js';
+import { type CommonFields, type MessageFields, WrittenFields } from '../http2/hpack-encoder.js';
 
 /** Fields of one connection, not of the message: malformed in HTTP/2 (RFC 9113 §8.2.2). */
 const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
@@ -77,49 +85,89 @@ const SINGLE: ReadonlySet<string> = new Set([
   'user-agent',
 ]);
 
+const written = new WrittenFields();
+
 /** The field list of a request's HEADERS: names in lower case, everything in the order that it has. */
-export function requestFields(request: OutboundRequest): Result<HeaderList, FieldFault> {
-  const { head, path, host, headers, body } = request;
+export function requestFields(request: OutboundRequest): Result<MessageFields, FieldFault> {
+  const { head, path, host, headers, body, sensitive } = request;
   if (!isToken(head.method)) return err('bad-method');
   if (path.length === 0 || targetEnd(path, 0) !== path.length) return err('bad-path');
   if (!isFieldValue(host)) return err('bad-field');
-  const fields: HeaderField[] = [
+  const common = commonFields(headers, sensitive);
+  if (!common.ok) return common;
+  const before: HeaderList = [
     [':method', head.method],
     [':scheme', head.authority.scheme],
     [':authority', host],
     [':path', path],
   ];
-  const fault = addFields(fields, headers);
-  if (fault) return err(fault);
-  if (head.wantsTrailers) fields.push(['te', 'trailers']);
+  const after: HeaderField[] = [];
+  if (head.wantsTrailers) after.push(['te', 'trailers']);
   if (head.framing.kind === 'length') {
     // A body that is whole may have got its secrets: its own length is the truth.
-    fields.push(['content-length', String(body instanceof Uint8Array ? body.length : head.framing.bytes)]);
+    after.push(['content-length', String(body instanceof Uint8Array ? body.length : head.framing.bytes)]);
   }
-  return ok(fields);
+  return ok({ before, common: common.value, after });
+}
+
+function commonFields(headers: HeaderList, sensitive: ReadonlySet<string>): Result<CommonFields, FieldFault> {
+  const known = written.get(headers, sensitive);
+  if (known !== null) return ok(known);
+  const fields = messageFields(headers);
+  return fields.ok ? ok(written.keep(headers, sensitive, fields.value)) : fields;
 }
 
 /** The field list of the trailers. */
 export function trailerFields(trailers: HeaderList): Result<HeaderList, FieldFault> {
-  const fields: HeaderField[] = [];
-  const fault = addFields(fields, trailers);
-  return fault ? err(fault) : ok(fields);
+  return messageFields(trailers);
 }
 
-function addFields(fields: HeaderField[], list: HeaderList): FieldFault | null {
+function messageFields(list: HeaderList): Result<HeaderList, FieldFault> {
+  const fields: HeaderField[] = [];
   for (const [name, value] of list) {
-    if (!isToken(name) || !isFieldValue(value)) return 'bad-field';
+    if (!isToken(name) || !isFieldValue(value)) return err('bad-field');
     const lower = name.toLowerCase();
-    if (CONNECTION_SPECIFIC.has(lower) || lower === 'host') return 'connection-specific';
-    if (SINGLE.has(lower) && fields.some(([earlier]) => earlier === lower)) return 'repeated-field';
+    if (CONNECTION_SPECIFIC.has(lower) || lower === 'host') return err('connection-specific');
+    if (SINGLE.has(lower) && fields.some(([earlier]) => earlier === lower)) return err('repeated-field');
     fields.push([lower, value]);
   }
-  return null;
+  return ok(fields);
 }
 
 /** Whether a field list begins an interim answer (RFC 9110 §15.2). */
 export function isInterim([first]: HeaderList): boolean {
   return first !== undefined && first[0] === ':status' && first[1].startsWith('1');
+}
+
+/** A list of up to this many characters is kept until the next one comes. */
+const KEPT_CHARACTERS = 4_096;
+
+/**
+ * Reads the heads of one connection's answers. Within a second many servers say the same in each: a list that is the last
+ * one again, field by field, and answers the same method, is that head, and not read a second time.
+ */
+export class AnswerReader {
+  #fields: HeaderList = NO_HEADERS;
+  #method = '';
+  #last: Result<ResponseHead, FieldFault> | null = null;
+  #isRepeated = false;
+
+  /** As `parseAnswerHead`. What it gives must not be changed. */
+  read(fields: HeaderList, method: string): Result<ResponseHead, FieldFault> {
+    const last = this.#last;
+    if (last?.ok && method === this.#method && isSameList(fields, this.#fields)) {
+      if (!this.#isRepeated) noteRepeated(last.value.headers);
+      this.#isRepeated = true;
+      return last;
+    }
+    const head = parseAnswerHead(fields, method);
+    const isKept = head.ok && charactersOf(fields) <= KEPT_CHARACTERS;
+    this.#fields = isKept ? fields : NO_HEADERS;
+    this.#method = method;
+    this.#last = isKept ? head : null;
+    this.#isRepeated = false;
+    return head;
+  }
 }
 
 /** Reads the final head of an answer. */

@@ -10,11 +10,12 @@ import type { ConnectionAnswer, OutboundRequest } from '../connection.js';
 import { type Body, type ByteCount, NO_BODY, type ResponseHead } from '../exchange.js';
 import { isHeadOnly } from '../http1/response-head.js';
 import { ERROR, type ErrorCode } from '../http2/frames.js';
+import { type MessageFields, NONE_SENSITIVE } from '../http2/hpack-encoder.js';
 import type { Outflow, OutStream } from '../http2/outflow.js';
 import { ReceiveWindow } from '../http2/receive-window.js';
 import { READ_BYTES } from './dial.js';
 import { aborted } from './failure.js';
-import { isInterim, parseAnswerHead, parseInterim, parseTrailers, trailerFields } from './h2-fields.js';
+import { type AnswerReader, isInterim, parseInterim, parseTrailers, trailerFields } from './h2-fields.js';
 
 export interface AnswerTimes {
   /** From the last byte of the request to the answer's head. */
@@ -35,15 +36,19 @@ const MAX_INTERIM = 10;
 /** The cause of an error for a request that the upstream says it did not begin to work on (RFC 9113 §8.7). */
 export const UNPROCESSED: unique symbol = Symbol('unprocessed');
 
-const NONE_SENSITIVE: ReadonlySet<string> = new Set();
-
 /** What a stream needs of its connection. */
 export interface StreamHost {
   /** For messages. */
   readonly host: string;
   readonly outflow: Outflow;
+  readonly answers: AnswerReader;
   /** The HEADERS frames of `fields`; those that `sensitive` names are never indexed. */
-  emitHead(id: number, fields: HeaderList, sensitive: ReadonlySet<string>, endStream: boolean): Buffer;
+  emitHead(
+    id: number,
+    fields: HeaderList | MessageFields,
+    sensitive: ReadonlySet<string>,
+    endStream: boolean,
+  ): Buffer;
   write(bytes: Buffer, done?: (error?: Error | null) => void): boolean;
   /** That much content was read: the peer may send as much again. */
   consumed(stream: ClientStream, bytes: number): void;
@@ -117,7 +122,7 @@ export class ClientStream implements ByteCount {
   }
 
   /** Sends the request. */
-  start(fields: HeaderList): void {
+  start(fields: MessageFields): void {
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
     const { body, sensitive, trailers } = this.#request;
     const { outflow } = this.#host;
@@ -150,7 +155,7 @@ export class ClientStream implements ByteCount {
       return void this.#endAnswer();
     }
     if (isInterim(fields)) return void this.#takeInterim(fields, end);
-    const head = parseAnswerHead(fields, this.#request.head.method);
+    const head = this.#host.answers.read(fields, this.#request.head.method);
     if (!head.ok) return void this.malformed(head.error);
     this.#head = head.value;
     const { framing, status } = head.value;
@@ -259,7 +264,7 @@ export class ClientStream implements ByteCount {
 
   readonly #onAbort = (): void => this.fail(aborted(this.#signal), ERROR.cancel);
 
-  #putHead(fields: HeaderList, sensitive: ReadonlySet<string>, end: boolean): void {
+  #putHead(fields: MessageFields, sensitive: ReadonlySet<string>, end: boolean): void {
     const head = this.#host.emitHead(this.id, fields, sensitive, end);
     this.#headBytes += head.length;
     this.#host.write(head);
