@@ -65,6 +65,8 @@ class FileSink implements Sink {
   #midLine: boolean;
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> | null = null;
+  /** Begins when `#flushing` has ended. */
+  #nextFlush: Promise<void> | null = null;
 
   constructor(options: FileSinkOptions, file: LogFile) {
     this.name = options.name ?? `event log ${options.path}`;
@@ -122,21 +124,34 @@ class FileSink implements Sink {
     }
   }
 
+  /**
+   * Resolves when what was appended before the call is the kernel's. One flush at a time writes what is there when it begins:
+   * to go on with what came meanwhile would be to write line by line where writing takes as long as a few requests.
+   */
   #flush(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#flushing ??= this.#drain().finally(() => {
-      this.#flushing = null;
-    });
-    return this.#flushing;
+    if (this.#flushing === null) {
+      this.#flushing = this.#drain().finally(() => {
+        this.#flushing = null;
+      });
+      return this.#flushing;
+    }
+    this.#nextFlush ??= this.#flushing
+      .catch(() => undefined) // told to whoever asked for it
+      .then(() => {
+        this.#nextFlush = null;
+        return this.#flush();
+      });
+    return this.#nextFlush;
   }
 
   async #drain(): Promise<void> {
-    while (this.#lines.at > 0 || this.#midLine) {
-      await this.#followRotation();
-      await this.#rotateIfDue();
-      await this.#writer.writeAll(this.#takeLines(), this.#write);
-    }
+    if (this.#writer.broken !== null) throw this.#writer.broken;
+    if (this.#lines.at === 0 && !this.#midLine) return;
+    await this.#followRotation();
+    await this.#rotateIfDue();
+    await this.#writer.writeAll(this.#takeLines(), this.#write);
   }
 
   /** A copy: lines go on to be written while it is on its way. */

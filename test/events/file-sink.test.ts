@@ -5,6 +5,7 @@ import {
   chmod,
   link,
   mkdtemp,
+  open,
   readFile,
   rename,
   rm,
@@ -14,7 +15,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { systemClock } from '../../src/core/clock.js';
 import type { Event } from '../../src/events/event.js';
 import { openFileSink } from '../../src/events/file-sink.js';
@@ -54,6 +55,39 @@ test('an event that allows is written soon, without a close', async () => {
   const sink = await openFileSink({ path, clock });
   await sink.write([allow(1)]);
   while ((await seqs(path)).length === 0) await delay(5);
+  await sink.close?.();
+});
+
+test('lines that come while others are on their way wait for the next time, and are not written one by one', async () => {
+  const sink = await openFileSink({ path: at('log'), clock });
+  const other = await open(at('other'), 'w');
+  const writes = jest.spyOn(Object.getPrototypeOf(other), 'write');
+  await other.close();
+  const start = performance.now();
+  let seq = 0;
+  while (performance.now() - start < 300) {
+    await sink.write([allow(++seq)]);
+    await nextTurn();
+  }
+  const elapsed = performance.now() - start;
+  await sink.close?.();
+  const { length } = writes.mock.calls;
+  writes.mockRestore();
+  expect(await seqs(at('log'))).toHaveLength(seq);
+  expect(seq).toBeGreaterThan(200);
+  // Every 20 ms or 256 KiB at the most; and once more, on close.
+  const { size } = await stat(at('log'));
+  expect(length).toBeLessThanOrEqual(elapsed / 20 + size / 262_144 + 2);
+});
+
+test('an event that refuses is on record when write resolves, also while others are on their way', async () => {
+  const path = at('log');
+  const sink = await openFileSink({ path, clock });
+  const earlier = sink.write([numbered(refusedBody(), 1)]);
+  await nextTurn();
+  await Promise.all([sink.write([numbered(refusedBody(), 2)]), sink.write([numbered(refusedBody(), 3)])]);
+  expect(await seqs(path)).toEqual([1, 2, 3]);
+  await earlier;
   await sink.close?.();
 });
 
