@@ -32,7 +32,7 @@ export interface FileSinkOptions {
 }
 
 /** Longest time that an allowed event waits for others, in milliseconds. */
-const FLUSH_MS = 20;
+const FLUSH_MS = 50;
 
 /** Beyond so many bytes nothing waits: to wake the thread that writes costs as much as to write a hundred lines. */
 const FLUSH_BYTES = 256 * 1024;
