@@ -122,8 +122,13 @@ class Bus implements EventBus {
 
   readonly emit: Emit = body => {
     if (this.#closed) return;
-    for (const told of this.#gate.pass(body, this.#clock.monotonic())) this.#record(told);
+    if (this.#gate.isOpenTo(body)) this.#record(body);
+    else this.#emitThrough(body);
   };
+
+  #emitThrough(body: EventBody): void {
+    for (const told of this.#gate.pass(body, this.#clock.monotonic())) this.#record(told);
+  }
 
   subscribe(listener: (event: Event) => void): () => void {
     let active = true;

@@ -66,6 +66,8 @@ const DEFAULT_LIMITS: QueueLimits = { events: 65_536, bytes: 64 * 1024 * 1024 };
 
 const BATCH_EVENTS = 512;
 
+const NEXT_TURN = Promise.resolve();
+
 type Mark = (name: string, loss: Loss) => void;
 
 type Trouble = (sink: string, error: unknown) => void;
@@ -122,7 +124,8 @@ export class Feeder {
 
   push(event: Event): void {
     this.#queue.push(event);
-    this.running ??= this.#run();
+    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
+    this.running ??= NEXT_TURN.then(this.#run);
   }
 
   /** Comes while a write is still pending only if `signal` has fired. */
@@ -134,20 +137,47 @@ export class Feeder {
     await this.#sink.close?.(signal);
   }
 
-  async #run(): Promise<void> {
-    // A turn later, so that whatever emits in a row becomes one batch and `emit` never runs a sink.
-    await Promise.resolve();
+  /** Waits for a sink only where it says so: most lines are a copy and no more. */
+  readonly #run = (): Promise<void> | void => {
     while (this.#queue.length > 0) {
       const batch = this.#queue.take(BATCH_EVENTS);
       try {
-        await this.#sink.write(batch);
-        if (this.#sink.attach === undefined) this.#failing = false;
+        const writing = this.#sink.write(batch);
+        if (writing !== undefined) return this.#goOn(batch, writing);
+        this.#written();
       } catch (error) {
         this.#fail(batch, error);
       }
       this.#markLoss();
     }
     this.running = null;
+  };
+
+  async #goOn(first: readonly Event[], begun: Promise<void>): Promise<void> {
+    let batch = first;
+    let writing: Promise<void> | void = begun;
+    for (;;) {
+      try {
+        await writing;
+        this.#written();
+      } catch (error) {
+        this.#fail(batch, error);
+      }
+      this.#markLoss();
+      if (this.#queue.length === 0) break;
+      batch = this.#queue.take(BATCH_EVENTS);
+      writing = this.#attempt(batch);
+    }
+    this.running = null;
+  }
+
+  /** A sink that throws is one that rejects. */
+  async #attempt(batch: readonly Event[]): Promise<void> {
+    await this.#sink.write(batch);
+  }
+
+  #written(): void {
+    if (this.#sink.attach === undefined) this.#failing = false;
   }
 
   #fail(batch: readonly Event[], error: unknown): void {

@@ -33,6 +33,11 @@ export class FloodGate {
     this.#perSecond = perSecond;
   }
 
+  /** True: the event is all that is to be told now. What `pass` would say, at no cost, for nearly every event. */
+  isOpenTo({ type }: EventBody): boolean {
+    return this.#windows.size === 0 && !COUNTABLE.has(type);
+  }
+
   /** What is to be told now: the event, a count of earlier ones before it, or nothing. */
   pass(body: EventBody, nowMs: number): readonly EventBody[] {
     const told = this.#expire(nowMs);
