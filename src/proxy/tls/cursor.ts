@@ -17,10 +17,10 @@ export class Cursor {
 
   /** A big-endian integer of 1 to 3 bytes. */
   uint(width: 1 | 2 | 3): number | null {
-    const bytes = this.take(width);
-    if (bytes === null) return null;
+    const end = this.#at + width;
+    if (end > this.#bytes.length) return null;
     let value = 0;
-    for (const byte of bytes) value = value * 256 + byte;
+    while (this.#at < end) value = value * 256 + (this.#bytes[this.#at++] as number);
     return value;
   }
 

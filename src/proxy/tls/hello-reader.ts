@@ -17,7 +17,19 @@ const CLIENT_HELLO = 1;
 
 /** The outcome of `bytes` as the whole of what has arrived. */
 export function readClientHello(bytes: Uint8Array): Result<ClientHello | 'incomplete', HelloFault> {
-  return new HelloReader().push(bytes);
+  const message = onlyMessage(bytes);
+  return message === null ? new HelloReader().push(bytes) : parseClientHello(message);
+}
+
+/** The body of a ClientHello that is one record and all of it here, as nearly every one is: a view, not a copy. */
+function onlyMessage(bytes: Uint8Array): Uint8Array | null {
+  const start = RECORD_HEADER + MESSAGE_HEADER;
+  if (bytes.length < start || bytes[0] !== HANDSHAKE || bytes[1] !== 3) return null;
+  const record = (bytes[3] as number) * 256 + (bytes[4] as number);
+  const end = RECORD_HEADER + record;
+  if (record > RECORD_LIMIT || end > bytes.length || bytes[RECORD_HEADER] !== CLIENT_HELLO) return null;
+  const length = ((bytes[6] as number) << 16) | ((bytes[7] as number) << 8) | (bytes[8] as number);
+  return length === record - MESSAGE_HEADER ? bytes.subarray(start, end) : null;
 }
 
 /** One connection's reader. Segmentation makes no difference; after an outcome it must not be pushed again. */

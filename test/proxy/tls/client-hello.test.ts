@@ -203,3 +203,22 @@ test('readClientHello reads back what was written', () => {
     { seed: 1, numRuns: 300 },
   );
 });
+
+test('readClientHello reads a hello that came whole as one that came byte by byte', () => {
+  const wire = hello({ ...NAMED, alpn: ['h2'], versions: [0x0304] });
+  const damage = fc.array(fc.tuple(fc.nat(wire.length - 1), fc.integer({ min: 0, max: 255 })), {
+    maxLength: 2,
+  });
+  fc.assert(
+    fc.property(damage, fc.uint8Array({ maxLength: 3 }), (changes, behind) => {
+      const bytes = Buffer.concat([wire, behind]);
+      for (const [at, value] of changes) bytes[at % 16] = value;
+      const reader = new HelloReader();
+      let outcome = reader.push(bytes.subarray(0, 1));
+      for (let at = 1; at < bytes.length && outcome.ok && outcome.value === 'incomplete'; at++)
+        outcome = reader.push(bytes.subarray(at, at + 1));
+      expect(readClientHello(bytes)).toEqual(outcome);
+    }),
+    { seed: 1, numRuns: 2_000 },
+  );
+});
