@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../core/clock.js';
 import type { Emit, EventType, NetworkEvent } from '../events/event.js';
-import type { Flow, SandboxId } from '../net/flow.js';
+import type { SandboxId } from '../net/flow.js';
 import type { PolicyScript } from '../policy/hooks.js';
 import type { Policy } from '../policy/policy.js';
 import type { SandboxSecrets } from '../secrets/store.js';
@@ -81,9 +81,4 @@ function networkEvent(facts: NetworkFacts, generation: number): NetworkEvent {
     ...(block_reason !== undefined && { block_reason }),
     ...(would_deny !== undefined && { would_deny }),
   };
-}
-
-/** The facts of a flow that each of its events carries. */
-export function flowFacts(flow: Flow): Pick<NetworkEvent, 'flow' | 'host' | 'port'> {
-  return { flow: flow.id, host: flow.host ?? flow.target.address.text, port: flow.target.port };
 }

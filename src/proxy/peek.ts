@@ -28,10 +28,11 @@ export async function peek<T>(
   limits: PeekLimits,
 ): Promise<Peeked<T>> {
   let seen: Buffer = Buffer.alloc(0);
+  const { silenceMs, deadlineMs } = limits;
+  const started = performance.now();
   return await new Promise(resolve => {
     const finish = (result: Peeked<T>): void => {
-      clearTimeout(deadline);
-      clearTimeout(silence);
+      clearTimeout(timer);
       socket.off('readable', onReadable);
       socket.off('end', onEnd);
       socket.off('close', onEnd);
@@ -41,14 +42,20 @@ export async function peek<T>(
     const onReadable = (): void => {
       const chunk: Buffer | null = socket.read();
       if (chunk === null) return;
-      clearTimeout(silence);
-      seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
+      const isFirst = seen.length === 0;
+      seen = isFirst ? chunk : Buffer.concat([seen, chunk]);
       const value = judge(seen);
       if (value !== null) finish({ kind: 'judged', value });
+      else if (isFirst) {
+        clearTimeout(timer);
+        timer = setTimeout(tooSlow, deadlineMs - (performance.now() - started));
+      }
     };
     const onEnd = (): void => finish({ kind: 'ended' });
-    const deadline = setTimeout(() => finish({ kind: 'slow' }), limits.deadlineMs);
-    const silence = setTimeout(() => finish({ kind: 'silent' }), limits.silenceMs);
+    const tooSlow = (): void => finish({ kind: 'slow' });
+    const tooSilent = (): void => finish({ kind: silenceMs <= deadlineMs ? 'silent' : 'slow' });
+    // One at a time: nearly every client is judged by its first bytes.
+    let timer = setTimeout(tooSilent, Math.min(silenceMs, deadlineMs));
     socket.on('readable', onReadable);
     socket.on('end', onEnd);
     socket.on('close', onEnd);

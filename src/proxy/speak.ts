@@ -12,7 +12,6 @@ import type { FlowTrace } from './flow-trace.js';
 import { type ConnectRequest, type FaultAnswer, type FaultReport, serveHttp1 } from './http1/server.js';
 import { ERROR } from './http2/frames.js';
 import { serveHttp2 } from './http2/server.js';
-import { peek } from './peek.js';
 import { type Refusal, refusalContent, refusalOfClaim, refusalOfVerdict } from './refusal.js';
 import { serve } from './serve.js';
 import { ALERT } from './tls/alert.js';
@@ -85,14 +84,15 @@ export async function speakTls(
       },
     });
   }
-  const first = await peek(secured, speaksHttp, { silenceMs: INNER_BYTES_MS, deadlineMs: INNER_BYTES_MS });
-  if (first.kind !== 'judged' || first.value) done();
-  if (first.kind === 'judged' && first.value) return await serveHttp1(secured, { mode: 'tls', ...inside });
-  if (first.kind === 'judged') {
-    const hint = 'the bytes inside TLS are not HTTP; a tls.passthrough rule would let them pass unread';
-    trace.tlsRefused(shown, 'not-inspectable', null, hint);
-  }
-  secured.destroy();
+  const hint = 'the bytes inside TLS are not HTTP; a tls.passthrough rule would let them pass unread';
+  const opening = {
+    isHttp: speaksHttp,
+    onHttp: done,
+    onOther: () => trace.tlsRefused(shown, 'not-inspectable', null, hint),
+    silenceMs: INNER_BYTES_MS,
+  };
+  await serveHttp1(secured, { mode: 'tls', ...inside, opening });
+  done(); // of a client that never said what it speaks
 }
 
 /** Resolves when it is this connection's turn to be answered. */

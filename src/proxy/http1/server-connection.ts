@@ -21,7 +21,7 @@ import { answerOf, type RequestFault, type RequestFaultCode, requestFault } from
 import { FieldReader } from './fields.js';
 import { type ArrivedRequest, claimOf, type IntakeStep, RequestIntake } from './request-intake.js';
 import { ServerExchange, type ServerLine } from './server-exchange.js';
-import type { ClaimedRequest, ServerLimits, ServerOptions } from './server-options.js';
+import type { ClaimedRequest, Opening, ServerLimits, ServerOptions } from './server-options.js';
 import { emitResponseHead } from './write.js';
 
 export class ServerConnection implements ServerLine, ContentOwner {
@@ -37,6 +37,9 @@ export class ServerConnection implements ServerLine, ContentOwner {
   #exchange: ServerExchange | null = null;
   #content: ContentReader | null = null;
   #inputEnded = false;
+  #isClosed = false;
+  /** Null once the first bytes were judged. */
+  #opening: Opening | null;
   #canceller: Canceller | null = null;
   #gone: GatewayError | null = null;
   #resolve: () => void = () => {};
@@ -46,6 +49,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.idleMs = limits.contentIdleMs;
     this.#options = options;
     this.#limits = limits;
+    this.#opening = options.opening ?? null;
     const { fields, contentBytes } = limits;
     const authorities = new AuthorityReader(options);
     this.#intake = new RequestIntake(
@@ -63,7 +67,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
       this.socket.on('error', () => {});
       this.socket.on('close', this.#onClose);
       this.socket.on('data', this.#onData).on('end', this.#onEnd).on('drain', this.#onDrain);
-      this.deadline.set(this.#limits.keepAliveMs);
+      this.deadline.set(this.#opening?.silenceMs ?? this.#limits.keepAliveMs);
     });
   }
 
@@ -75,8 +79,20 @@ export class ServerConnection implements ServerLine, ContentOwner {
     }
     if (this.#intake.idle) this.deadline.set(this.#limits.headMs);
     this.#intake.unread.append(chunk);
-    this.#take(this.#intake.read());
+    if (this.#opening === null || this.#isOpenedBy(this.#opening)) this.#take(this.#intake.read());
   };
+
+  #isOpenedBy(opening: Opening): boolean {
+    const isHttp = opening.isHttp(this.#intake.unread.bytes);
+    if (isHttp === null) return false;
+    this.#opening = null;
+    if (isHttp) opening.onHttp();
+    else {
+      opening.onOther();
+      this.socket.destroy();
+    }
+    return isHttp;
+  }
 
   /** Content of the request, or the next request: that one waits, and the sandbox with it. */
   #takeDuringExchange(chunk: Buffer): void {
@@ -158,7 +174,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
 
   readonly #onEnd = (): void => {
     this.#inputEnded = true;
-    if (this.#phase === 'head') this.#inputCutShort();
+    if (this.#opening !== null) this.socket.destroy();
+    else if (this.#phase === 'head') this.#inputCutShort();
     else if (this.#phase === 'exchange' && this.#content !== null) this.#content.end();
     else if (this.#phase === 'exchange') this.deadline.set(this.#limits.halfClosedMs);
   };
@@ -171,16 +188,18 @@ export class ServerConnection implements ServerLine, ContentOwner {
   readonly #onDrain = (): void => this.#writeDeadline.clear();
 
   readonly #onClose = (): void => {
-    const error = new GatewayError('CLIENT_ABORTED', 'the sandbox went away');
     this.#phase = 'gone';
+    this.#isClosed = true;
     this.deadline.close();
     this.#writeDeadline.close();
-    this.#break(error);
+    // An error remembers how it came about, at the price of a small request: most connections end with nobody waiting.
+    if (this.#exchange !== null || this.#content !== null) this.#break(wentAway());
+    else if (this.#canceller !== null) this.#canceller.abort(this.#gone ?? wentAway());
     this.#resolve();
   };
 
   #expired(): void {
-    if (this.#phase === 'closing') this.socket.destroy();
+    if (this.#phase === 'closing' || this.#opening !== null) this.socket.destroy();
     else if (this.#phase === 'head') this.#headExpired();
     else if (this.#content !== null) this.#fault('slow-content', null);
     else if (this.#inputEnded && this.#exchange?.answering !== true) this.socket.destroy();
@@ -243,7 +262,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
   get signal(): CancelSignal {
     if (this.#canceller === null) {
       this.#canceller = new Canceller();
-      if (this.#gone !== null) this.#canceller.abort(this.#gone);
+      if (this.#isClosed) this.#canceller.abort(this.#gone ?? wentAway());
+      else if (this.#gone !== null) this.#canceller.abort(this.#gone);
     }
     return this.#canceller;
   }
@@ -303,4 +323,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
   contentWanted(): void {
     this.#exchange?.invite();
   }
+}
+
+function wentAway(): GatewayError {
+  return new GatewayError('CLIENT_ABORTED', 'the sandbox went away');
 }

@@ -49,6 +49,21 @@ export interface FaultReport extends RequestFault {
   readonly inExchange: boolean;
 }
 
+/**
+ * For a connection that may speak something else. Until its first bytes are judged, an end or a silence ends it without a
+ * word.
+ */
+export interface Opening {
+  /** Null: more bytes are needed. It must come to an answer within a bounded number of them. */
+  isHttp(bytes: Buffer): boolean | null;
+  /** Told once, before the first request or fault. */
+  onHttp(): void;
+  /** Told once; the connection is destroyed then. */
+  onOther(): void;
+  /** How long a client may keep silent, in milliseconds. */
+  readonly silenceMs: number;
+}
+
 /** A CONNECT of mode `proxy`. Exactly one of `accept` and `refuse` is called, once. */
 export interface ConnectRequest {
   readonly authority: Authority;
@@ -65,6 +80,8 @@ export interface ServerOptions extends ConnectionFacts {
   onExchange(exchange: Exchange): Promise<void>;
   /** Mode `proxy` only; absent: CONNECT is answered with 405. */
   onConnect?(request: ConnectRequest): Promise<void>;
+  /** Absent: whatever comes is meant as HTTP. */
+  readonly opening?: Opening;
   /** Told of each fault; gives its answer. */
   onFault(fault: FaultReport): FaultAnswer;
   readonly limits?: Partial<ServerLimits>;
