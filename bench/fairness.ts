@@ -5,8 +5,7 @@
  *     npx tsc -p tsconfig.tools.json && node .cache/tools/bench/fairness.js [ROUNDS] [ATTACK…]
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Origin, startOrigin } from '../test/differential/origins.js';
-import { type Arena, ATTACKS, percentile, startArena, Victim } from '../test/hostile/stage.js';
+import { type Arena, ATTACKS, percentile, startArena, startOrigins, Victim } from '../test/hostile/stage.js';
 import { makeTestCa } from '../test/support/tls.js';
 
 const WINDOW_MS = 2_000;
@@ -14,19 +13,20 @@ const WINDOW_MS = 2_000;
 const BEGINNING_MS = 500;
 const CALM_MS = 300;
 const POLICY = {
-  allow_domain: ['allowed.test', '*.allowed.test'],
+  allow_domain: ['allowed.test', '*.allowed.test', 'quiet.test'],
   limits: { requests_per_second: 400, max_connections: 1500 },
 };
 
 const [roundsText = '3', ...names] = process.argv.slice(2);
 const chosen = names.length === 0 ? ATTACKS : ATTACKS.filter(({ name }) => names.includes(name));
 const ca = makeTestCa();
-const origin: Origin = await startOrigin('nginx', ca, ['allowed.test', '*.allowed.test']);
+const { attacked, quiet } = await startOrigins(ca);
 const open = (): Promise<Arena> =>
   startArena({
     policy: POLICY,
-    plainPort: origin.port,
-    securePort: origin.tlsPort ?? 0,
+    plainPort: attacked.port,
+    securePort: attacked.tlsPort ?? 0,
+    quietPort: quiet.tlsPort ?? 0,
     upstreamRoot: ca.rootPem,
   });
 const [arena, other] = [await open(), await open()];
@@ -63,7 +63,8 @@ for (const { name, start } of chosen) {
 victim.close();
 await arena.close();
 await other.close();
-await origin.close();
+await attacked.close();
+await quiet.close();
 
 function p99s(windows: readonly number[][]): number[] {
   return windows.map(window => percentile(window, 0.99));

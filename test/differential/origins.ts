@@ -53,8 +53,16 @@ const RECIPES: Readonly<Record<OriginName, (place: Place) => Recipe>> = { nginx,
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 const START_MS = 20_000;
 
-/** Starts one; throws with what it said when it does not come up. `ca` signs its certificate for `names`. */
-export async function startOrigin(name: OriginName, ca: TestCa, names: readonly string[]): Promise<Origin> {
+/**
+ * Starts one; throws with what it said when it does not come up. `ca` signs its certificate for `names`; `isIdle`: it gets
+ * what time of the processors the others leave.
+ */
+export async function startOrigin(
+  name: OriginName,
+  ca: TestCa,
+  names: readonly string[],
+  { isIdle = false } = {},
+): Promise<Origin> {
   const dir = mkdtempSync(join(tmpdir(), `sallyport-${name}-`));
   // Started as root, each of them becomes somebody else, who must be able to write here.
   chmodSync(dir, 0o777);
@@ -65,7 +73,10 @@ export async function startOrigin(name: OriginName, ca: TestCa, names: readonly 
   for (const [file, text] of Object.entries({ ...recipe.files, 'key.pem': keyPem, 'cert.pem': certPem })) {
     writeFileSync(join(dir, file), text, { mode: 0o644 });
   }
-  const child = startChild(recipe, dir);
+  const child = startChild(
+    isIdle ? { ...recipe, argv: ['chrt', '--idle', '0', ...recipe.argv] } : recipe,
+    dir,
+  );
   const close = async (): Promise<void> => {
     await child.end();
     await parent?.close();

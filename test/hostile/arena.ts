@@ -17,6 +17,8 @@ export interface ArenaOptions {
   /** Where connections to ports 80 and 443 really go. */
   readonly plainPort: number;
   readonly securePort: number;
+  /** Where connections to `quiet.test:443` really go: the upstream that is not attacked. */
+  readonly quietPort: number;
   readonly upstreamRoot: string;
 }
 
@@ -39,19 +41,24 @@ const ports: ArenaPorts = {
 process.stdout.write(`${JSON.stringify(ports)}\n`);
 process.stdin.resume().once('end', () => process.exit(0));
 
+function attackedPort(port: number): number {
+  return port === 443 ? options.securePort : options.plainPort;
+}
+
 async function openGateway(): Promise<Gateway> {
   const document = documentFrom(options.policy, 'arena');
   const address = parseAddress('93.184.215.14');
-  if (!document.ok || !address.ok) throw new Error('the arena has no policy');
+  const quiet = parseAddress('93.184.215.15');
+  if (!document.ok || !address.ok || !quiet.ok) throw new Error('the arena has no policy');
   return createGateway({
     layers: [document.value],
     ca,
     trust: trustRoots([options.upstreamRoot]),
-    resolver: { resolve: async () => [address.value] },
-    dialler: ({ port }) =>
+    resolver: { resolve: async name => [name === 'quiet.test' ? quiet.value : address.value] },
+    dialler: endpoint =>
       net.connect({
         host: '127.0.0.1',
-        port: port === 443 ? options.securePort : options.plainPort,
+        port: endpoint.address.text === quiet.value.text ? options.quietPort : attackedPort(endpoint.port),
         allowHalfOpen: true,
         noDelay: true,
       }),

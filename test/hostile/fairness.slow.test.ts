@@ -1,32 +1,34 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { POOL_LIMITS } from '../../src/proxy/upstream/pool.js';
-import { type Origin, startOrigin } from '../differential/origins.js';
+import type { Origin } from '../differential/origins.js';
 import { makeTestCa } from '../support/tls.js';
-import { type Arena, ATTACKS, percentile, startArena, Victim } from './stage.js';
+import { type Arena, ATTACKS, percentile, startArena, startOrigins, Victim } from './stage.js';
 
 const POLICY = {
-  allow_domain: ['allowed.test', '*.allowed.test'],
+  allow_domain: ['allowed.test', '*.allowed.test', 'quiet.test'],
   limits: { requests_per_second: 400, max_connections: 1500 },
 };
 
-let origin: Origin;
+let origins: readonly Origin[] = [];
 let arena: Arena;
 
 beforeAll(async () => {
   const ca = makeTestCa();
-  // In a process of its own: what it costs to answer is not what the victim is to feel.
-  origin = await startOrigin('nginx', ca, ['allowed.test', '*.allowed.test']);
+  // In processes of their own: what it costs to answer is not what the victim is to feel.
+  const { attacked, quiet } = await startOrigins(ca);
+  origins = [attacked, quiet];
   arena = await startArena({
     policy: POLICY,
-    plainPort: origin.port,
-    securePort: origin.tlsPort ?? 0,
+    plainPort: attacked.port,
+    securePort: attacked.tlsPort ?? 0,
+    quietPort: quiet.tlsPort ?? 0,
     upstreamRoot: ca.rootPem,
   });
 }, 30_000);
 
 afterAll(async () => {
   await arena?.close();
-  await origin?.close();
+  for (const origin of origins) await origin.close();
 });
 
 const WINDOW_MS = 2_000;

@@ -5,6 +5,8 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import tls from 'node:tls';
+import { type Origin, startOrigin } from '../differential/origins.js';
+import type { TestCa } from '../support/tls.js';
 import type { ArenaOptions, ArenaPorts } from './arena.js';
 
 /** Tests and measurements are started there. */
@@ -122,6 +124,15 @@ function h2load(secure: number, seconds: number): readonly string[] {
   return ['h2load', ...load, `--connect-to=127.0.0.1:${secure}`, 'https://allowed.test/'];
 }
 
+/**
+ * The upstream that is attacked through the gateway, which gets what time is left, like its attackers, and the victim's
+ * own: what an upstream does to those that share it, or a processor, is not the subject.
+ */
+export async function startOrigins(ca: TestCa): Promise<{ attacked: Origin; quiet: Origin }> {
+  const attacked = await startOrigin('nginx', ca, ['allowed.test', '*.allowed.test'], { isIdle: true });
+  return { attacked, quiet: await startOrigin('nginx', ca, ['quiet.test']) };
+}
+
 /** A well-behaved client: one request after the other on one connection. */
 export class Victim {
   readonly #socket: tls.TLSSocket;
@@ -131,7 +142,7 @@ export class Victim {
   }
 
   static async connect(port: number, caPem: string): Promise<Victim> {
-    const socket = tls.connect({ host: '127.0.0.1', port, servername: 'allowed.test', ca: caPem });
+    const socket = tls.connect({ host: '127.0.0.1', port, servername: 'quiet.test', ca: caPem });
     await once(socket, 'secureConnect');
     socket.setNoDelay(true);
     return new Victim(socket);
@@ -140,7 +151,7 @@ export class Victim {
   /** Milliseconds that one request took. */
   async request(): Promise<number> {
     const start = performance.now();
-    this.#socket.write('GET /victim HTTP/1.1\r\nHost: allowed.test\r\n\r\n');
+    this.#socket.write('GET /victim HTTP/1.1\r\nHost: quiet.test\r\n\r\n');
     let text = '';
     while (!text.includes('\r\n\r\n') || !text.endsWith('ok')) {
       const [chunk] = (await once(this.#socket, 'data')) as [Buffer];
