@@ -1,14 +1,15 @@
 /**
- * What more sandboxes cost: processor time a request when a hundred connections are those of 1, 10 and 100 sandboxes,
- * in turn, with everything on; and, where namespaces can be made, the memory of an idle sandbox, in the gateway and in
- * its warden.
+ * What more sandboxes cost when a hundred connections are those of 1, 10 and 100 sandboxes, in turn, with everything on:
+ * requests a second and processor time over TLS, as users see it; processor time of the corridor alone, where it is seen
+ * best; and, where namespaces can be made, the memory of an idle sandbox, in the gateway and in its warden.
  *
- *     npx tsc -p tsconfig.tools.json && node --expose-gc .cache/tools/bench/growth.js [ROUNDS] [IDLE]
+ *     npx tsc -p tsconfig.tools.json && node --expose-gc .cache/tools/bench/growth.js [ROUNDS] [IDLE] [SECONDS]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Rate, ratesOf } from './growth-rates.js';
 import { familyOf, residentMiB } from './machine.js';
 import { type Corridor, openCorridor } from './memory-corridor.js';
 
@@ -33,6 +34,24 @@ function leastTenth(all: readonly number[]): number {
   return [...all].sort((a, b) => a - b)[Math.floor(all.length / 10)] ?? Number.NaN;
 }
 
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+/** Over TLS; five rounds, which take turns. */
+async function tellRates(seconds: number, folder: string): Promise<void> {
+  const rates = await ratesOf(SIZES, CONNECTIONS, 5, seconds, folder);
+  const of = (value: (rate: Rate) => number): number[] => rates.map(round => median(round.map(value)));
+  const [perSecond, cpuUs] = [of(rate => rate.perSecond), of(rate => rate.cpuUs)];
+  for (const [at, size] of SIZES.entries()) {
+    const [rate = Number.NaN, alone = Number.NaN] = [perSecond[at], perSecond[0]];
+    console.log(
+      `${size} sandboxes, over TLS: ${rate.toFixed(0)} requests/s, ${(rate / alone).toFixed(2)} of one's; ` +
+        `${cpuUs[at]?.toFixed(1)} CPU µs a request, ${((cpuUs[at] ?? 0) / (cpuUs[0] ?? 0)).toFixed(2)}`,
+    );
+  }
+}
+
 async function requestsOf(rounds: number, folder: string): Promise<void> {
   const corridors = await Promise.all(SIZES.map(size => openCorridor(true, folder, size, CONNECTIONS)));
   const costs = SIZES.map((): number[] => []);
@@ -44,7 +63,7 @@ async function requestsOf(rounds: number, folder: string): Promise<void> {
   for (const [at, size] of SIZES.entries()) {
     const cost = leastTenth(costs[at] ?? []);
     console.log(
-      `${size} sandboxes: ${cost.toFixed(1)} CPU µs a request, ${(cost / alone).toFixed(2)} of one's`,
+      `${size} sandboxes, corridor alone: ${cost.toFixed(1)} CPU µs a request, ${(cost / alone).toFixed(2)} of one's`,
     );
   }
   for (const { gateway } of corridors) await gateway.close();
@@ -72,11 +91,13 @@ async function memoryOf(idle: number, folder: string): Promise<void> {
   await gateway.close();
 }
 
-const [rounds = 60, idle = 50] = process.argv.slice(2).map(Number);
+const [rounds = 60, idle = 50, seconds = 2] = process.argv.slice(2).map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-growth-'));
 try {
   await requestsOf(rounds, folder);
   if (idle > 0) await memoryOf(idle, folder);
+  // Last: it binds this process to the load's processor.
+  if (seconds > 0) await tellRates(seconds, folder);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -32,7 +32,9 @@ ${servers}
   return config;
 }
 
-export async function startUpstream(setting: Setting): Promise<{ stop(): Promise<void> }> {
+export async function startUpstream(
+  setting: Pick<Setting, 'shop' | 'port' | 'others' | 'root'>,
+): Promise<{ stop(): Promise<void> }> {
   const { shop, port, others, root } = setting;
   const config = nginxConfig(
     shop,
