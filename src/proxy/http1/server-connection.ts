@@ -37,7 +37,6 @@ export class ServerConnection implements ServerLine, ContentOwner {
   #exchange: ServerExchange | null = null;
   #content: ContentReader | null = null;
   #inputEnded = false;
-  #isClosed = false;
   /** Null once the first bytes were judged. */
   #opening: Opening | null;
   #canceller: Canceller | null = null;
@@ -189,12 +188,9 @@ export class ServerConnection implements ServerLine, ContentOwner {
 
   readonly #onClose = (): void => {
     this.#phase = 'gone';
-    this.#isClosed = true;
     this.deadline.close();
     this.#writeDeadline.close();
-    // An error remembers how it came about, at the price of a small request: most connections end with nobody waiting.
-    if (this.#exchange !== null || this.#content !== null) this.#break(wentAway());
-    else if (this.#canceller !== null) this.#canceller.abort(this.#gone ?? wentAway());
+    this.#break(WENT_AWAY);
     this.#resolve();
   };
 
@@ -262,8 +258,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
   get signal(): CancelSignal {
     if (this.#canceller === null) {
       this.#canceller = new Canceller();
-      if (this.#isClosed) this.#canceller.abort(this.#gone ?? wentAway());
-      else if (this.#gone !== null) this.#canceller.abort(this.#gone);
+      if (this.#gone !== null) this.#canceller.abort(this.#gone);
     }
     return this.#canceller;
   }
@@ -325,6 +320,5 @@ export class ServerConnection implements ServerLine, ContentOwner {
   }
 }
 
-function wentAway(): GatewayError {
-  return new GatewayError('CLIENT_ABORTED', 'the sandbox went away');
-}
+/** One for all: where it was made says nothing, and to find that out costs every connection as much as its event. */
+const WENT_AWAY = new GatewayError('CLIENT_ABORTED', 'the sandbox went away');
