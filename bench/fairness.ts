@@ -33,8 +33,10 @@ const [arena, other] = [await open(), await open()];
 const victim = await Victim.connect(arena.victim.secure, arena.caPem);
 await victim.measure(3 * WINDOW_MS);
 
-console.log('| attack | p99 without, ms | p99 with, ms | ratio | p99 with the same on another gateway |');
-console.log('|---|---:|---:|---:|---:|');
+console.log(
+  '| attack | p99 without, ms | p99 with, ms | ratio | p99 with the same on another gateway, ms | ratio to that |',
+);
+console.log('|---|---:|---:|---:|---:|---:|');
 for (const { name, start } of chosen) {
   const windows: { quiet: number[][]; loud: number[][]; elsewhere: number[][] } = {
     quiet: [],
@@ -47,8 +49,10 @@ for (const { name, start } of chosen) {
     windows.elsewhere.push(await under(other));
   }
   const [quiet, loud, elsewhere] = [windows.quiet, windows.loud, windows.elsewhere].map(p99s);
-  const ratio = median(loud ?? []) / median(quiet ?? []);
-  console.log(`| ${name} | ${text(quiet)} | ${text(loud)} | ${ratio.toFixed(2)}× | ${text(elsewhere)} |`);
+  const to = (other: readonly number[] = []): string => `${(median(loud ?? []) / median(other)).toFixed(2)}×`;
+  console.log(
+    `| ${name} | ${text(quiet)} | ${text(loud)} | ${to(quiet)} | ${text(elsewhere)} | ${to(elsewhere)} |`,
+  );
 
   async function under(target: Arena): Promise<number[]> {
     const running = start(target.hostile, (WINDOW_MS + BEGINNING_MS) / 1000 + 1);
