@@ -7,9 +7,16 @@
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import v8 from 'node:v8';
 
-/** Collections a second from which on the young generation is too small for what is done with it. */
-const BUSY_PER_SECOND = 280;
-const WINDOW_MS = 1_000;
+interface Busy {
+  /** Collections a second from which on the young generation is too small for what is done with it. */
+  readonly perSecond: number;
+  readonly windowMs: number;
+}
+
+/** More than clients make that only connect. */
+const BUSY: Busy = { perSecond: 280, windowMs: 1_000 };
+/** A gateway that was busy will be again, in bursts that the whole second would be most of. */
+const BUSY_AGAIN: Busy = { perSecond: 120, windowMs: 100 };
 /** It grows by this, once. Eight times what the engine begins with is where more brings nothing. */
 const GROWTH = 8;
 const LOOK_MS = 20;
@@ -38,6 +45,7 @@ class Collector {
   /** Of the young generation, when it was held there; it is as small as it begins until it is collected often. */
   #heldAt = youngBytes();
   #state: 'small' | 'growing' | 'grown' = 'small';
+  #busy = BUSY;
   #collections = 0;
   #since = performance.now();
   #lookedAt = this.#since;
@@ -59,8 +67,9 @@ class Collector {
     this.#lookedAt = now;
     this.#lookForBulk(now);
     this.#settle();
-    if (now - this.#since < WINDOW_MS) return;
-    const isBusy = (this.#collections / (now - this.#since)) * 1_000 >= BUSY_PER_SECOND;
+    const { perSecond, windowMs } = this.#busy;
+    if (now - this.#since < windowMs) return;
+    const isBusy = (this.#collections / (now - this.#since)) * 1_000 >= perSecond;
     this.#collections = 0;
     this.#since = now;
     if (this.#state !== 'grown') this.#letGrow(isBusy);
@@ -79,6 +88,7 @@ class Collector {
     const bytes = youngBytes();
     if (this.#state === 'growing' && bytes > this.#heldAt) {
       this.#state = 'grown';
+      this.#busy = BUSY_AGAIN;
       this.#heldAt = bytes;
       allowGrowth(1);
     } else if (this.#state === 'grown' && bytes < this.#heldAt) this.#state = 'small';
