@@ -5,14 +5,7 @@
  * that has one reading. What is malformed in HTTP/2 (§8.1.1) is told apart from a request that is refused.
  */
 import { parseAuthority } from '../../core/authority.js';
-import {
-  charactersOf,
-  type HeaderField,
-  type HeaderList,
-  isSameList,
-  NO_HEADERS,
-  noteRepeated,
-} from '../../core/headers.js';
+import type { HeaderField, HeaderList } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { Framing, RequestHead } from '../exchange.js';
 import type { AuthorityReader } from '../http1/authority.js';
@@ -22,6 +15,7 @@ import { parseContentLength } from '../http1/framing.js';
 import { parseRequestLine } from '../http1/request-line.js';
 import { isFieldValue, isToken } from '../http1/syntax.js';
 import { parseTarget } from '../http1/target.js';
+import { LastList } from './last-list.js';
 
 /** `malformed`: RFC 9113 §8.1.1 makes it a stream error; else it is a request, and gets an answer. */
 export interface HeadFault {
@@ -106,33 +100,16 @@ export function claimOf(fields: HeaderList): { method: string; target: string; h
   return { method: first(':method'), target: first(':path'), host: first(':authority') || first('host') };
 }
 
-/** A list of up to this many characters is kept until the next one comes. */
-const KEPT_CHARACTERS = 4_096;
-
-/**
- * Reads the fields behind the pseudo-fields. Most clients say the same in each request: fields that are the last ones
- * again, each like each, are those, and not read a second time.
- */
+/** Reads the fields behind the pseudo-fields of one connection's requests. */
 export class SectionReader {
-  #fields: HeaderList = NO_HEADERS;
-  #from = 0;
-  #last: Result<Section, HeadFault> | null = null;
-  #isRepeated = false;
+  readonly #last = new LastList<Section>(({ endToEnd }) => endToEnd);
 
   /** The fields of `fields` from the index `from` on. What it gives must not be changed. */
   read(fields: HeaderList, from: number): Result<Section, HeadFault> {
-    const last = this.#last;
-    if (last?.ok && isSameList(fields, this.#fields, from, this.#from)) {
-      if (!this.#isRepeated) noteRepeated(last.value.endToEnd);
-      this.#isRepeated = true;
-      return last;
-    }
+    const known = this.#last.again(fields, from);
+    if (known !== null) return ok(known);
     const section = readSection(fields, from);
-    const isKept = section.ok && charactersOf(fields) <= KEPT_CHARACTERS;
-    this.#fields = isKept ? fields : NO_HEADERS;
-    this.#from = from;
-    this.#last = isKept ? section : null;
-    this.#isRepeated = false;
+    this.#last.keep(fields, from, section.ok ? section.value : null);
     return section;
   }
 }

@@ -3,20 +3,14 @@
  *
  * Pure.
  */
-import {
-  charactersOf,
-  type HeaderField,
-  type HeaderList,
-  isSameList,
-  NO_HEADERS,
-  noteRepeated,
-} from '../../core/headers.js';
+import type { HeaderField, HeaderList } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { OutboundRequest } from '../connection.js';
 import type { Framing, ResponseHead } from '../exchange.js';
 import { parseContentLength } from '../http1/framing.js';
 import { isFieldValue, isToken, targetEnd } from '../http1/syntax.js';
 import { type CommonFields, type MessageFields, WrittenFields } from '../http2/hpack-encoder.js';
+import { LastList } from '../http2/last-list.js';
 
 /** Fields of one connection, not of the message: malformed in HTTP/2 (RFC 9113 §8.2.2). */
 const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
@@ -139,33 +133,19 @@ export function isInterim([first]: HeaderList): boolean {
   return first !== undefined && first[0] === ':status' && first[1].startsWith('1');
 }
 
-/** A list of up to this many characters is kept until the next one comes. */
-const KEPT_CHARACTERS = 4_096;
-
-/**
- * Reads the heads of one connection's answers. Within a second many servers say the same in each: a list that is the last
- * one again, field by field, and answers the same method, is that head, and not read a second time.
- */
+/** Reads the heads of one connection's answers. */
 export class AnswerReader {
-  #fields: HeaderList = NO_HEADERS;
+  readonly #last = new LastList<ResponseHead>(({ headers }) => headers);
   #method = '';
-  #last: Result<ResponseHead, FieldFault> | null = null;
-  #isRepeated = false;
 
   /** As `parseAnswerHead`. What it gives must not be changed. */
   read(fields: HeaderList, method: string): Result<ResponseHead, FieldFault> {
-    const last = this.#last;
-    if (last?.ok && method === this.#method && isSameList(fields, this.#fields)) {
-      if (!this.#isRepeated) noteRepeated(last.value.headers);
-      this.#isRepeated = true;
-      return last;
-    }
+    // The same fields frame another content in the answer to a HEAD.
+    const known = method === this.#method ? this.#last.again(fields, 0) : null;
+    if (known !== null) return ok(known);
     const head = parseAnswerHead(fields, method);
-    const isKept = head.ok && charactersOf(fields) <= KEPT_CHARACTERS;
-    this.#fields = isKept ? fields : NO_HEADERS;
     this.#method = method;
-    this.#last = isKept ? head : null;
-    this.#isRepeated = false;
+    this.#last.keep(fields, 0, head.ok ? head.value : null);
     return head;
   }
 }
