@@ -21,10 +21,11 @@ export const NONE_SENSITIVE: ReadonlySet<string> = new Set();
  * (RFC 7541 §7.1.3).
  */
 export function emitFields(
-  fields: HeaderList,
+  fields: HeaderList | MessageFields,
   reserve = 0,
   sensitive: ReadonlySet<string> = NONE_SENSITIVE,
 ): Buffer {
+  if ('common' in fields) return emitMessage(fields, reserve, sensitive);
   const block = Buffer.allocUnsafe(reserve + mostBytes(fields));
   return block.subarray(0, writeFields(block, reserve, fields, sensitive));
 }
@@ -40,11 +41,10 @@ export interface MessageFields {
 /** Fields as HTTP/2 has them, or their bytes, where they were written before. */
 export type CommonFields = HeaderList | Buffer;
 
-/** As `emitFields`. */
-export function emitMessage(
+function emitMessage(
   { before, common, after }: MessageFields,
   reserve: number,
-  sensitive = NONE_SENSITIVE,
+  sensitive: ReadonlySet<string>,
 ): Buffer {
   const isWritten = Buffer.isBuffer(common);
   const most = mostBytes(before) + (isWritten ? common.length : mostBytes(common)) + mostBytes(after);

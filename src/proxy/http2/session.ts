@@ -22,7 +22,7 @@ import {
   FRAME_HEADER,
   SETTINGS_ACK,
 } from './frames.js';
-import { emitFields, emitMessage, type MessageFields, NO_TABLE } from './hpack-encoder.js';
+import { emitFields, type MessageFields, NO_TABLE } from './hpack-encoder.js';
 import type { Http2Limits, Http2Options } from './options.js';
 import { Outflow } from './outflow.js';
 import { ReceiveWindow } from './receive-window.js';
@@ -113,8 +113,7 @@ export class Session implements DoorHost {
   emitHead(stream: number, fields: HeaderList | MessageFields, endStream: boolean): Buffer {
     const isFirst = !this.#hasAnswered;
     this.#hasAnswered = true;
-    const reserve = FRAME_HEADER + (isFirst ? 1 : 0);
-    const block = 'common' in fields ? emitMessage(fields, reserve) : emitFields(fields, reserve);
+    const block = emitFields(fields, FRAME_HEADER + (isFirst ? 1 : 0));
     if (isFirst) block[FRAME_HEADER] = NO_TABLE;
     return emitHeaders(stream, block, endStream);
   }

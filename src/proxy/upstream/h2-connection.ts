@@ -29,7 +29,7 @@ import {
   SETTINGS_ACK,
 } from '../http2/frames.js';
 import { HpackDecoder } from '../http2/hpack-decoder.js';
-import { emitFields, emitMessage, type MessageFields, NO_TABLE } from '../http2/hpack-encoder.js';
+import { emitFields, type MessageFields, NO_TABLE } from '../http2/hpack-encoder.js';
 import { Outflow } from '../http2/outflow.js';
 import { ReceiveWindow } from '../http2/receive-window.js';
 import { applySettings } from '../http2/settings.js';
@@ -145,9 +145,7 @@ export class Http2Connection implements HttpConnection, StreamHost {
     endStream: boolean,
   ): Buffer {
     const isFirst = id === 1;
-    const reserve = FRAME_HEADER + (isFirst ? 1 : 0);
-    const block =
-      'common' in fields ? emitMessage(fields, reserve, sensitive) : emitFields(fields, reserve, sensitive);
+    const block = emitFields(fields, FRAME_HEADER + (isFirst ? 1 : 0), sensitive);
     if (isFirst) block[FRAME_HEADER] = NO_TABLE;
     return emitHeaders(id, block, endStream);
   }

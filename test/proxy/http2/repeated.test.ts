@@ -4,7 +4,7 @@ import { openFacts } from '../../../fuzz/references/http1.js';
 import { type HeaderField, type HeaderList, isRepeated } from '../../../src/core/headers.js';
 import { AuthorityReader } from '../../../src/proxy/http1/authority.js';
 import { HpackDecoder } from '../../../src/proxy/http2/hpack-decoder.js';
-import { emitFields, emitMessage, WrittenFields } from '../../../src/proxy/http2/hpack-encoder.js';
+import { emitFields, WrittenFields } from '../../../src/proxy/http2/hpack-encoder.js';
 import { parseHead, SectionReader } from '../../../src/proxy/http2/request-head.js';
 import { AnswerReader, parseAnswerHead } from '../../../src/proxy/upstream/h2-fields.js';
 import { headerBlock } from '../../support/h2-frames.js';
@@ -154,7 +154,7 @@ test('WrittenFields writes a list that comes again as it was written, and where 
     expect(written.get(headers, sensitive)).toBeNull();
     const common = written.keep(headers, sensitive, headers);
     expect(written.get(headers, sensitive)).toBe(common);
-    const block = emitMessage({ before, common, after }, 9, sensitive);
+    const block = emitFields({ before, common, after }, 9, sensitive);
     expect(block.subarray(9)).toEqual(emitFields(all, 0, sensitive));
   }
 });
