@@ -171,8 +171,10 @@ test('a fork bomb is bounded, and commands still run beside it', async () => {
 });
 
 test('the machine knows the way to the gate only, and the gate resets what it refuses', async () => {
-  const { stdout } = await ran(sh('curl -s --max-time 5 http://93.184.216.34/; echo $?; ip route | wc -l'));
-  expect(stdout).toMatch(/^(52|55|56)\n2\n$/);
+  const { stdout, stderr } = await ran(sh('curl -sv --max-time 5 http://93.184.216.34/; ip route | wc -l'));
+  // Whether curl is still connecting, writing or reading by then is a matter of the machine's speed.
+  expect(stderr).toContain('Connection reset by peer');
+  expect(stdout).toBe('2\n');
   expect(bench.flows.at(-1)).toBe('198.19.255.254 93.184.216.34 80');
 });
 
