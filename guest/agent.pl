@@ -53,9 +53,10 @@ sub bound_commands {
     mkdir '/cgroup/sandbox';
     write_text('/cgroup/cgroup.subtree_control', $_) for '+pids', '+memory';
     open(my $facts, '<', '/proc/meminfo') or return;
-    my ($kilobytes) = map { /^MemTotal:\s+(\d+)/ ? $1 : () } <$facts>;
-    write_text('/cgroup/sandbox/pids.max', int($kilobytes / 512));
-    write_text('/cgroup/sandbox/memory.max', ($kilobytes - 32768) * 1024);
+    my %kilobytes = map { /^(\w+):\s+(\d+)/ } <$facts>;
+    write_text('/cgroup/sandbox/pids.max', int($kilobytes{MemTotal} / 512));
+    # Of what the kernel and the initial RAM disk have left: less would be taken from this process's share.
+    write_text('/cgroup/sandbox/memory.max', ($kilobytes{MemAvailable} - 16384) * 1024);
 }
 
 sub port_file {
@@ -207,6 +208,8 @@ sub start_child {
     return fail_channel($channel->{number}, $! + 0, 'fork') if !defined $pid;
     if ($pid == 0) {
         eval {
+            # What this process is spared, its children are not: the last program that may end would be the machine.
+            write_text('/proc/self/oom_score_adj', '0');
             POSIX::setsid();
             ioctl($in_read, TIOCSCTTY, my $steal = 0) if $channel->{tty};
             POSIX::dup2(fileno $in_read, 0);

@@ -170,6 +170,15 @@ test('a fork bomb is bounded, and commands still run beside it', async () => {
   await ran(sh('echo 1 >/sys/fs/cgroup/sandbox/cgroup.kill')).catch(() => {});
 });
 
+test('a command that takes all the memory is ended, and nothing else', async () => {
+  expect((await ran(sh('cat /proc/self/oom_score_adj'))).stdout).toBe('0\n');
+  expect(await ran(sh(`awk 'BEGIN { all = "0123456789abcdef"; while (1) all = all all }'`))).toMatchObject({
+    signal: 9,
+  });
+  expect(vmm.screen.tail()).toContain('Memory cgroup out of memory');
+  expect((await ran(sh('echo alive'))).stdout).toBe('alive\n');
+});
+
 test('the machine knows the way to the gate only, and the gate resets what it refuses', async () => {
   const { stdout, stderr } = await ran(sh('curl -sv --max-time 5 http://93.184.216.34/; ip route | wc -l'));
   // Whether curl is still connecting, writing or reading by then is a matter of the machine's speed.
