@@ -13,6 +13,12 @@ import { CELL_IPV4, CELL_IPV6, GATE_IPV4, GATE_IPV6 } from './ruleset.js';
 /** Larger frames save work: the link is memory, not wire. */
 const MTU = 65_520;
 
+/**
+ * Both namespaces take the congestion control of the host's own, which may be one that paces what it sends by what it
+ * measures of a path. This one is memory: it needs no more than the one that every kernel has.
+ */
+const UNPACED = '{ echo reno >/proc/sys/net/ipv4/tcp_congestion_control; } 2>/dev/null || :';
+
 /** A plain door: every address is the gate's own, but for the cell's, whose route is the more specific one. */
 const PLAIN_GATE = `
 "$IP" -batch - <<END || exit 1
@@ -33,6 +39,7 @@ fi
 /** Runs in the gate, first. It stays, to hold the gate open for changes of its rules and to reap the cell. */
 export const GATE_SCRIPT = `
 GATE=$$; export GATE
+${UNPACED}
 if [ -z "$NFT" ]; then ${PLAIN_GATE} fi
 if [ -n "$TAP" ]; then
   "$IP" tuntap add dev gate0 mode tap vnet_hdr || exit 1
@@ -78,6 +85,7 @@ addr add ${CELL_IPV6}/64 dev eth0 nodad
 route add default via ${GATE_IPV6} dev eth0
 END
 then families=46; fi
+${UNPACED}
 # A sandbox without capabilities may still serve on its own port 80. A read-only /proc/sys is no reason to stop.
 { echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null || :
 [ -z "$gate_rules" ] || wait "$gate_rules"

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { nsenterArgs, type Vestibule } from '../../../src/net/vestibule/index.js';
 import { findProgram, findTools } from '../../../src/net/vestibule/tools.js';
@@ -16,6 +17,11 @@ async function asCellRoot(...command: readonly string[]): Promise<string> {
   const { pid, userNamespace, tools } = door.cell;
   const { stdout } = await run(tools.nsenter, [...nsenterArgs(pid, userNamespace), ...command]);
   return stdout;
+}
+
+/** The gate's own process started the cell's. */
+function gatePid(): number {
+  return Number(/PPid:\t(\d+)/.exec(readFileSync(`/proc/${door.cell.pid}/status`, 'utf8'))?.[1]);
 }
 
 const node = (script: string): Promise<string> => asCellRoot(process.execPath, '-e', script);
@@ -37,6 +43,15 @@ const CONNECT = `const net = require('node:net'); const connect = (port, localAd
   const socket = net.connect({ host: '93.184.216.34', port, localAddress, timeout: 400 });
   socket.on('error', error => resolve(error.code)).on('timeout', () => resolve('silence'));
   socket.on('close', () => resolve('closed')); });`;
+
+test('neither end of the link paces what it sends, whatever the host does', async () => {
+  const { pid, userNamespace, tools } = door.cell;
+  for (const end of [pid, gatePid()]) {
+    const file = '/proc/sys/net/ipv4/tcp_congestion_control';
+    const { stdout } = await run(tools.nsenter, [...nsenterArgs(end, userNamespace), 'cat', file]);
+    expect(stdout).toBe('reno\n');
+  }
+});
 
 test('the gate refuses a closed port by itself', async () => {
   expect(await node(`${CONNECT} connect(22).then(console.log)`)).toBe('ECONNREFUSED\n');
