@@ -45,7 +45,8 @@ export function createShares(descriptors: number = maxDescriptors()): Shares {
   return {
     join: () => {
       let own = 0;
-      const share: Share = {
+      const line = new Line();
+      return {
         openFlow: () => {
           // As many as are still free: one alone gets half, n greedy ones an equal part each, and a part is always left.
           if (own >= capacity - total) return false;
@@ -57,38 +58,46 @@ export function createShares(descriptors: number = maxDescriptors()): Shares {
           own -= 1;
           total -= 1;
         },
-        turn: () => turns.enter(share),
+        turn: () => turns.enter(line),
       };
-      return share;
     },
     crowded: () => turns.crowded,
   };
 }
 
+/** One sandbox's place in the turns. */
+class Line {
+  /** What waits, in the order of coming. */
+  readonly queue: (() => void)[] = [];
+  /** The turn in which it last began something. */
+  began = -1;
+}
+
 /** Sandboxes in the order in which they are served; each stands here once, with all that it waits for. */
 class Turns {
-  readonly #waiting = new Map<Share, (() => void)[]>();
-  /** Of those that began something, in which turn they last did. */
-  readonly #began = new WeakMap<Share, number>();
+  /**
+   * An array, not a map: one that is taken from and added to for every request makes a new table each time, and of
+   * those that have become old each keeps all that came after it.
+   */
+  readonly #waiting: Line[] = [];
   #turn = 0;
   #started = 0;
   #isScheduled = false;
-  #last: Share | null = null;
+  #last: Line | null = null;
   /** Turns for which more than one sandbox has work. */
   #mixed = 0;
 
-  enter(share: Share): Promise<void> | null {
+  enter(line: Line): Promise<void> | null {
     this.#schedule();
-    if (this.#last !== share && this.#last !== null) this.#mixed = REMEMBERED_TURNS;
-    this.#last = share;
-    if (this.#mayStart(share)) {
-      this.#begin(share);
+    if (this.#last !== line && this.#last !== null) this.#mixed = REMEMBERED_TURNS;
+    this.#last = line;
+    if (this.#mayStart(line)) {
+      this.#begin(line);
       return null;
     }
     return new Promise(resolve => {
-      const queue = this.#waiting.get(share);
-      if (queue === undefined) this.#waiting.set(share, [resolve]);
-      else queue.push(resolve);
+      if (line.queue.length === 0) this.#waiting.push(line);
+      line.queue.push(resolve);
     });
   }
 
@@ -96,20 +105,16 @@ class Turns {
     return this.#mixed > 0;
   }
 
-  #mayStart(share: Share): boolean {
+  #mayStart(line: Line): boolean {
     if (this.#started >= MOST_STARTS) return false;
-    if (this.#mixed === 0) return this.#waiting.size === 0;
+    if (this.#mixed === 0) return this.#waiting.length === 0;
     // Whoever asks for little does not stand in the line of those that ask for much.
-    return !this.#hasBegun(share) && !this.#waiting.has(share);
+    return line.began !== this.#turn && line.queue.length === 0;
   }
 
-  #begin(share: Share): void {
+  #begin(line: Line): void {
     this.#started += 1;
-    this.#began.set(share, this.#turn);
-  }
-
-  #hasBegun(share: Share): boolean {
-    return this.#began.get(share) === this.#turn;
+    line.began = this.#turn;
   }
 
   #schedule(): void {
@@ -123,13 +128,14 @@ class Turns {
     this.#started = 0;
     this.#turn += 1;
     if (this.#mixed > 0) this.#mixed -= 1;
-    for (const [share, queue] of this.#waiting) {
-      if (this.#started === MOST_STARTS || (this.#mixed > 0 && this.#hasBegun(share))) break;
-      queue.shift()?.();
-      this.#begin(share);
-      this.#waiting.delete(share);
-      // To the end of the line: the loop comes to it again only after all others.
-      if (queue.length > 0) this.#waiting.set(share, queue);
+    while (this.#started < MOST_STARTS) {
+      const [line] = this.#waiting;
+      if (line === undefined || (this.#mixed > 0 && line.began === this.#turn)) break;
+      this.#waiting.shift();
+      line.queue.shift()?.();
+      this.#begin(line);
+      // To the end: its turn comes again only after all others.
+      if (line.queue.length > 0) this.#waiting.push(line);
     }
     if (this.#started > 0) this.#schedule();
   };
