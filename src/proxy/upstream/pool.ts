@@ -39,6 +39,47 @@ export interface Pooled {
   inFlight: number;
   /** When the last request ended. */
   idleSince: number;
+  /** Its neighbours among those that are idle, which `IdleLine` keeps. */
+  before: Pooled | null;
+  after: Pooled | null;
+}
+
+/** What is known of a connection when it is opened. */
+export type Opened = Pick<Pooled, 'key' | 'sandbox' | 'connection' | 'dialled' | 'openedAt'>;
+
+/**
+ * Idle since, in order: the first has been idle longest. Links in the entries, not a set: one that is taken from and
+ * added to for every request makes a new table each time it is full, and each old one keeps all that came after it.
+ */
+class IdleLine {
+  first: Pooled | null = null;
+  size = 0;
+  #last: Pooled | null = null;
+
+  add(entry: Pooled): void {
+    if (this.has(entry)) return;
+    entry.before = this.#last;
+    if (this.#last === null) this.first = entry;
+    else this.#last.after = entry;
+    this.#last = entry;
+    this.size += 1;
+  }
+
+  has(entry: Pooled): boolean {
+    return entry.before !== null || this.first === entry;
+  }
+
+  delete(entry: Pooled): void {
+    if (!this.has(entry)) return;
+    const { before, after } = entry;
+    if (before === null) this.first = after;
+    else before.after = after;
+    if (after === null) this.#last = before;
+    else after.before = before;
+    entry.before = null;
+    entry.after = null;
+    this.size -= 1;
+  }
 }
 
 export class Pool {
@@ -47,8 +88,7 @@ export class Pool {
   readonly #available = new Map<string, Pooled[]>();
   /** Everything that is open, so that `close` finds it. */
   readonly #open = new Set<Pooled>();
-  /** Idle since, in order: the first has been idle longest. */
-  readonly #idle = new Set<Pooled>();
+  readonly #idle = new IdleLine();
 
   constructor(limits: PoolLimits) {
     this.#limits = limits;
@@ -63,8 +103,18 @@ export class Pool {
   }
 
   /** Counts a new connection, with one request on it. */
-  add(opened: Omit<Pooled, 'inFlight' | 'idleSince'>): Pooled {
-    const entry: Pooled = { ...opened, inFlight: 1, idleSince: opened.openedAt };
+  add({ key, sandbox, connection, dialled, openedAt }: Opened): Pooled {
+    const times = { openedAt, idleSince: openedAt };
+    const entry: Pooled = {
+      key,
+      sandbox,
+      connection,
+      dialled,
+      ...times,
+      inFlight: 1,
+      before: null,
+      after: null,
+    };
     this.#open.add(entry);
     if (isShared(entry)) this.#offer(entry);
     return entry;
@@ -121,7 +171,7 @@ export class Pool {
 
   /** Closes what has been idle for too long; to be called now and then. */
   sweep(now: number): void {
-    for (const entry of this.#idle) {
+    for (let entry = this.#idle.first; entry !== null; entry = this.#idle.first) {
       if (!this.#isStale(entry, now)) return;
       this.discard(entry);
     }
@@ -163,8 +213,8 @@ export class Pool {
   }
 
   #discardOldest(): void {
-    const [oldest] = this.#idle;
-    if (oldest) this.discard(oldest);
+    const { first } = this.#idle;
+    if (first !== null) this.discard(first);
   }
 }
 
