@@ -13,6 +13,7 @@ import { createSystemResolver } from './dns/system-resolver.js';
 import { createBus, type EventBus, type EventQuery } from './events/bus.js';
 import type { Emit, Event } from './events/event.js';
 import type { Sink } from './events/feeder.js';
+import { serialNames } from './events/serial.js';
 import type { EventStore } from './events/store.js';
 import { type Door, doorOf, type Sandbox, sandboxOf } from './gateway/door.js';
 import { isGate, pacedFlow } from './gateway/inner-door.js';
@@ -118,7 +119,7 @@ export class Gateway implements AsyncDisposable {
   readonly #scripts: ScriptHost;
   /** What was said of released sandboxes may still wait for its annotations. */
   readonly #leaving = new Set<Promise<void>>();
-  #requests = 0;
+  readonly #nextRequestId = serialNames('r-');
 
   constructor(
     options: GatewayOptions,
@@ -197,7 +198,7 @@ export class Gateway implements AsyncDisposable {
       limits,
       standing: tenant.standing,
       recordBlocked: () => this.bus.blocked,
-      nextRequestId: () => `r-${++this.#requests}`,
+      nextRequestId: this.#nextRequestId,
       closing: tenant.closing,
     };
     const dns = this.#dnsRoom(tenant, emit, gate);
@@ -229,10 +230,7 @@ export class Gateway implements AsyncDisposable {
   async #accept(flow: Flow, context: ProxyContext, dns: DnsRoom): Promise<void> {
     const { address, port } = flow.target;
     const release = context.limits.admitFlow();
-    if (release === null) {
-      refuseFlow(flow, context);
-      return;
-    }
+    if (release === null) return refuseFlow(flow, context);
     dns.retain(address);
     try {
       const paced = pacedFlow(flow, context.limits);

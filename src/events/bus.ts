@@ -13,6 +13,7 @@ import { FloodGate } from './flood.js';
 import type { Loss } from './queue.js';
 import { LiveReader } from './reader.js';
 import { type RedactText, redactEvent } from './redact.js';
+import { SerialNames } from './serial.js';
 import type { EventStore } from './store.js';
 import { StoreFeeder } from './store-feeder.js';
 
@@ -90,6 +91,7 @@ export function createBus(options: BusOptions): EventBus {
 
 class Bus implements EventBus {
   readonly #id: string;
+  readonly #names: SerialNames;
   readonly #clock: Clock;
   readonly #redact: RedactText | undefined;
   readonly #trouble: (sink: string, error: unknown) => void;
@@ -106,6 +108,7 @@ class Bus implements EventBus {
   constructor(options: BusOptions) {
     const { clock, redact, sinks = [], onTrouble, refusalsPerSecond, gatewayId = 'local' } = options;
     this.#id = gatewayId;
+    this.#names = new SerialNames(`${gatewayId}-`);
     this.#clock = clock;
     this.#redact = redact;
     this.#trouble = onTrouble ?? (() => undefined);
@@ -201,7 +204,7 @@ class Bus implements EventBus {
   }
 
   #record(body: EventBody): void {
-    const raw = numbered(body, this.#id, ++this.#seq, this.#clock.now());
+    const raw = numbered(body, this.#names.of(++this.#seq), this.#id, this.#seq, this.#clock.now());
     // Redacted here, whole: a sink that cuts a string first would leave half a value.
     const event = this.#redact ? redactEvent(raw, this.#redact) : raw;
     for (const feeder of this.#feeders) feeder.push(event);
@@ -236,10 +239,9 @@ class Bus implements EventBus {
 }
 
 /** Spelled out, because a spread of an object of unknown shape is slow and this runs for every request. */
-function numbered(told: EventBody, gateway_id: string, seq: number, timestamp: number): Event {
+function numbered(told: EventBody, id: string, gateway_id: string, seq: number, timestamp: number): Event {
   const { type, sandbox, network, exec, file, gateway } = told;
   const version = EVENT_VERSION;
-  const id = `${gateway_id}-${seq}`;
   if (network !== undefined && (exec ?? file ?? told.body ?? gateway) === undefined) {
     return { version, id, type, timestamp, seq, gateway_id, sandbox, network };
   }
