@@ -21,20 +21,28 @@ export class Canceller implements CancelSignal {
   reason: unknown = undefined;
   /** Nearly always one: a request, or the content of one. */
   #one: Listener | null = null;
-  #others: Set<Listener> | null = null;
+  /** Not a set: its tables, which are made anew as listeners come and go, would keep what has long gone. */
+  #others: Listener[] | null = null;
   #controller: AbortController | null = null;
 
   addEventListener(_type: 'abort', listener: Listener, _options: { readonly once: true }): void {
-    if (this.#one === null && (this.#others === null || this.#others.size === 0)) this.#one = listener;
-    else if (this.#one !== listener) {
-      this.#others ??= new Set();
-      this.#others.add(listener);
+    if (this.#one === listener) return;
+    const others = this.#others ?? [];
+    if (this.#one === null && others.length === 0) {
+      this.#one = listener;
+    } else if (!others.includes(listener)) {
+      others.push(listener);
+      this.#others = others;
     }
   }
 
   removeEventListener(_type: 'abort', listener: Listener): void {
-    if (this.#one === listener) this.#one = null;
-    else this.#others?.delete(listener);
+    if (this.#one === listener) {
+      this.#one = null;
+      return;
+    }
+    const at = this.#others?.indexOf(listener) ?? -1;
+    if (at >= 0) this.#others?.splice(at, 1);
   }
 
   /** Fires. The first reason is the one that is told. */
@@ -45,9 +53,8 @@ export class Canceller implements CancelSignal {
     const one = this.#one;
     this.#one = null;
     one?.();
-    // A listener may take another one away, which then must not be called: a set that is walked sees that.
-    for (const listener of this.#others ?? []) listener();
-    this.#others = null;
+    // A listener may take another one away, which then must not be called.
+    for (let next = this.#others?.shift(); next !== undefined; next = this.#others?.shift()) next();
     this.#controller?.abort(reason);
   }
 

@@ -21,15 +21,17 @@ type Callbacks = Pick<VestibuleOptions, 'sandbox' | 'nameOf' | 'onFlow' | 'onDns
 
 const DNS_PORT = 53;
 
+const ignore = (): void => undefined;
+
 export function createArrivals(targetOf: OriginalTarget, callbacks: Callbacks): Arrivals {
   const servers = new Set<Server>();
-  const open = new Set<Socket>();
+  const open = new Places<Socket>();
   let count = 0;
   const arrived = (socket: Socket): void => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
+    const place = open.take(socket);
+    socket.once('close', () => open.leave(place));
     // Whoever accepts the flow adds a listener of its own; an error before that needs none.
-    socket.on('error', () => {});
+    socket.on('error', ignore);
     const source = sourceOf(socket);
     const target = targetOf(socket);
     // Reset by the sandbox before we looked at it: there is nothing left to decide.
@@ -53,9 +55,26 @@ export function createArrivals(targetOf: OriginalTarget, callbacks: Callbacks): 
     },
     close() {
       for (const server of servers) server.close();
-      for (const socket of open) socket.resetAndDestroy();
+      for (const socket of open.taken) socket?.resetAndDestroy();
     },
   };
+}
+
+/** Not a set: its tables, made anew as connections come and go, would keep connections that have long gone. */
+class Places<T> {
+  readonly taken: (T | null)[] = [];
+  readonly #free: number[] = [];
+
+  take(what: T): number {
+    const place = this.#free.pop() ?? this.taken.length;
+    this.taken[place] = what;
+    return place;
+  }
+
+  leave(place: number): void {
+    this.taken[place] = null;
+    this.#free.push(place);
+  }
 }
 
 function flowOf(

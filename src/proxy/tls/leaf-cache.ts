@@ -9,6 +9,8 @@
 export class Lru<K, V> {
   readonly #limit: number;
   readonly #entries = new Map<K, V>();
+  /** The one that was used last stands at the end already. */
+  #last: K | undefined;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -21,14 +23,17 @@ export class Lru<K, V> {
   find(key: K): V | null {
     const value = this.#entries.get(key);
     if (value === undefined) return null;
+    if (key === this.#last) return value;
     this.#entries.delete(key);
     this.#entries.set(key, value);
+    this.#last = key;
     return value;
   }
 
   put(key: K, value: V): void {
     this.#entries.delete(key);
     this.#entries.set(key, value);
+    this.#last = key;
     if (this.#entries.size <= this.#limit) return;
     for (const oldest of this.#entries.keys()) {
       this.#entries.delete(oldest);
