@@ -27,6 +27,9 @@ import { sniff } from './tls/sniff.js';
 import { refuseTls } from './tls/terminate.js';
 import { splice } from './tunnel.js';
 
+/** One for all: a closure for each would hold what its flow was until Node lets the socket go. */
+const ignore = (): void => undefined;
+
 /** How long a client may keep silent where opaque bytes are allowed: then the server is to speak first. */
 const SERVER_FIRST_MS = 300;
 /** How long a client may take to show what it speaks. */
@@ -51,7 +54,7 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
   }
   const socket = flow.accept();
   // Every socket needs one: an unheard 'error' would end the gateway (threats T12).
-  socket.on('error', () => undefined);
+  socket.on('error', ignore);
   try {
     await new Entrance(flow, socket, verdict, trace, context).enter();
     trace.closed(bytesOf(socket), null);
@@ -65,7 +68,7 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
 export async function acceptProxyFlow(flow: Flow, context: ProxyContext): Promise<void> {
   const trace = startFlowTrace(flow, context);
   const socket = flow.accept();
-  socket.on('error', () => undefined);
+  socket.on('error', ignore);
   trace.opened({ rule: null });
   trace.note({ protocol: 'http' });
   try {

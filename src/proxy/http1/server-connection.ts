@@ -63,7 +63,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
     return new Promise(resolve => {
       this.#resolve = resolve;
       // `close` follows every error and says all there is to say.
-      this.socket.on('error', () => {});
+      this.socket.on('error', ignore);
       this.socket.on('close', this.#onClose);
       this.socket.on('data', this.#onData).on('end', this.#onEnd).on('drain', this.#onDrain);
       this.deadline.set(this.#opening?.silenceMs ?? this.#limits.keepAliveMs);
@@ -191,6 +191,9 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.deadline.close();
     this.#writeDeadline.close();
     this.#break(WENT_AWAY);
+    // Node's half of a socket that has closed waits for a full collection, and all that is still listening with it.
+    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('drain', this.#onDrain);
+    this.socket.off('close', this.#onClose);
     this.#resolve();
   };
 
@@ -319,6 +322,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.#exchange?.invite();
   }
 }
+
+const ignore = (): void => undefined;
 
 /** One for all: where it was made says nothing, and to find that out costs every connection as much as its event. */
 const WENT_AWAY = new GatewayError('CLIENT_ABORTED', 'the sandbox went away');

@@ -74,6 +74,12 @@ function serverOptions(context: SecureContext, protocols: readonly Protocol[]): 
   return protocols.length === 0 ? options : { ...options, ALPNProtocols: [...protocols] };
 }
 
+const ignore = (): void => undefined;
+
+function destroyIt(this: TLSSocket, cause: Error): void {
+  this.destroy(cause);
+}
+
 function handshake(
   secured: TLSSocket,
   hello: ClientHello,
@@ -111,6 +117,7 @@ function handshake(
         return;
       }
       settle();
+      secured.off('_tlsError', onFault).on('_tlsError', destroyIt);
       // A tls.Server clears this; without it node:http2 would wait for a handshake that is over.
       Object.assign(secured, { secureConnecting: false });
       resolve(secured);
@@ -120,12 +127,13 @@ function handshake(
     secured.once('close', onClose);
     secured.once('end', onEnd);
     // Node gives TLS faults of a socket without a tls.Server by this event alone, before and after the handshake.
-    secured.on('_tlsError', (cause: Error) => {
+    const onFault = (cause: Error): void => {
       failure ??= new GatewayError('CLIENT_PROTOCOL', 'the TLS handshake failed', { cause });
       secured.destroy(cause);
-    });
+    };
+    secured.on('_tlsError', onFault);
     // Kept for the socket's life, so that a late fault cannot end the process; `close` follows and is what is waited for.
-    secured.on('error', () => {});
+    secured.on('error', ignore);
     if (signal.aborted) abort();
     else signal.addEventListener('abort', abort, { once: true });
   });
