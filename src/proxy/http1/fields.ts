@@ -119,7 +119,8 @@ export class FieldReader {
   /** As `readFields`. What it gives must not be changed. */
   read(text: string, at: number): Result<FieldSection, FieldFault> {
     const last = this.#last;
-    if (last?.ok && text.length - at === this.#text.length && text.endsWith(this.#text)) {
+    // Cut and compared: `endsWith` looks at one character after another.
+    if (last?.ok && text.length - at === this.#text.length && text.slice(at) === this.#text) {
       if (!this.#isRepeated) noteRepeated(last.value.endToEnd);
       this.#isRepeated = true;
       return last;
