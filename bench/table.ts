@@ -47,7 +47,8 @@ function section(
     const spread = (column: string): ReturnType<typeof spreadOf> =>
       spreadOf(
         results.samples
-          .filter(sample => sample.cell === cell.name && sample.column === column)
+          // One without an answer has no speed; it is among the errors.
+          .filter(sample => sample.cell === cell.name && sample.column === column && sample.outcome.count > 0)
           .map(value)
           .filter(number => number !== null),
       );

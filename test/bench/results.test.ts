@@ -43,6 +43,15 @@ test('tableOf shows the ratio to squid, and why a column has no numbers', () => 
   expect(markdown).toContain('| 200 [100–300] | 400 (2.00×) [400–400] | not installed |');
 });
 
+test('tableOf leaves a round without an answer to the errors', () => {
+  const [cell] = cellsOf(readOptions(['--cells', 'keep-alive-1']));
+  const failed = sample('squid', 0, { reset: 1 });
+  const samples = [...RESULTS.samples, { ...failed, outcome: { ...failed.outcome, count: 0 } }];
+  const markdown = tableOf({ ...RESULTS, samples }, cell === undefined ? [] : [cell]);
+  expect(markdown).toContain('| 200 [100–300] | 400 (2.00×) [400–400] | not installed |');
+  expect(markdown).toContain('- squid, keep-alive-1: reset: 1');
+});
+
 test('errorsOf counts every wrong answer by cell and kind', () => {
   expect([...errorsOf(RESULTS, 'sallyport')]).toEqual([['keep-alive-1: truncated', 2]]);
 });
