@@ -55,7 +55,7 @@ sub bound_commands {
     open(my $facts, '<', '/proc/meminfo') or return;
     my %kilobytes = map { /^(\w+):\s+(\d+)/ } <$facts>;
     write_text('/cgroup/sandbox/pids.max', int($kilobytes{MemTotal} / 512));
-    # Of what the kernel and the initial RAM disk have left: less would be taken from this process's share.
+    # Of what the kernel and the initial RAM disk have left: any more would come out of this process's share.
     write_text('/cgroup/sandbox/memory.max', ($kilobytes{MemAvailable} - 16384) * 1024);
 }
 

@@ -68,3 +68,9 @@ export function errorCode(error: unknown): string {
   }
   return 'UNKNOWN';
 }
+
+/**
+ * Hears an `error` of which somebody else is told, most often by `close`; unheard it would end the process. One for all:
+ * a closure for each socket would hold what its siblings hold until Node lets the socket go (docs/decisions/0063).
+ */
+export const ignore = (): void => undefined;

@@ -7,7 +7,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../core/address.js';
-import { errorCode, GatewayError } from '../core/errors.js';
+import { errorCode, GatewayError, ignore } from '../core/errors.js';
 import { type Host, type Hostname, hostText } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
@@ -26,9 +26,6 @@ import { readClientHello } from './tls/hello-reader.js';
 import { sniff } from './tls/sniff.js';
 import { refuseTls } from './tls/terminate.js';
 import { splice } from './tunnel.js';
-
-/** One for all: a closure for each would hold what its flow was until Node lets the socket go. */
-const ignore = (): void => undefined;
 
 /** How long a client may keep silent where opaque bytes are allowed: then the server is to speak first. */
 const SERVER_FIRST_MS = 300;

@@ -2,6 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../core/address.js';
+import { ignore } from '../../core/errors.js';
 import type { Flow } from '../flow.js';
 import type { OriginalTarget } from './original.js';
 import { unmapped } from './plain.js';
@@ -20,8 +21,6 @@ export interface Arrivals {
 type Callbacks = Pick<VestibuleOptions, 'sandbox' | 'nameOf' | 'onFlow' | 'onDnsTcp'>;
 
 const DNS_PORT = 53;
-
-const ignore = (): void => undefined;
 
 export function createArrivals(targetOf: OriginalTarget, callbacks: Callbacks): Arrivals {
   const servers = new Set<Server>();

@@ -14,8 +14,8 @@ import { CELL_IPV4, CELL_IPV6, GATE_IPV4, GATE_IPV6 } from './ruleset.js';
 const MTU = 65_520;
 
 /**
- * Both namespaces take the congestion control of the host's own, which may be one that paces what it sends by what it
- * measures of a path. This one is memory: it needs no more than the one that every kernel has.
+ * A new namespace has the host's congestion control, which may pace what is sent by what it measures of a path. The
+ * door's link is memory, and needs no more than what every kernel has (docs/decisions/0064).
  */
 const UNPACED = '{ echo reno >/proc/sys/net/ipv4/tcp_congestion_control; } 2>/dev/null || :';
 

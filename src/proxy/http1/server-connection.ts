@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { type Authority, authorityText } from '../../core/authority.js';
 import type { Clock } from '../../core/clock.js';
-import { GatewayError } from '../../core/errors.js';
+import { GatewayError, ignore } from '../../core/errors.js';
 import { NO_HEADERS } from '../../core/headers.js';
 import { Canceller, type CancelSignal } from '../cancel.js';
 import { NO_BODY } from '../exchange.js';
@@ -192,10 +192,14 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.#writeDeadline.close();
     this.#break(WENT_AWAY);
     // Node's half of a socket that has closed waits for a full collection, and all that is still listening with it.
-    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('drain', this.#onDrain);
+    this.#stopListening();
     this.socket.off('close', this.#onClose);
     this.#resolve();
   };
+
+  #stopListening(): void {
+    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('drain', this.#onDrain);
+  }
 
   #expired(): void {
     if (this.#phase === 'closing' || this.#opening !== null) this.socket.destroy();
@@ -291,7 +295,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.#phase = 'gone';
     this.deadline.close();
     this.#writeDeadline.close();
-    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('drain', this.#onDrain).pause();
+    this.#stopListening();
+    this.socket.pause();
     const rest = this.#intake.unread.take();
     if (rest.length > 0 && this.socket.readableEnded) this.socket.destroy();
     else if (rest.length > 0) this.socket.unshift(rest);
@@ -322,8 +327,6 @@ export class ServerConnection implements ServerLine, ContentOwner {
     this.#exchange?.invite();
   }
 }
-
-const ignore = (): void => undefined;
 
 /** One for all: where it was made says nothing, and to find that out costs every connection as much as its event. */
 const WENT_AWAY = new GatewayError('CLIENT_ABORTED', 'the sandbox went away');

@@ -6,7 +6,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket, type TLSSocketOptions } from 'node:tls';
-import { GatewayError } from '../../core/errors.js';
+import { GatewayError, ignore } from '../../core/errors.js';
 import { parseHostname } from '../../core/host.js';
 import type { CancelSignal } from '../cancel.js';
 import { ALERT, type Alert, emitAlert } from './alert.js';
@@ -73,8 +73,6 @@ function serverOptions(context: SecureContext, protocols: readonly Protocol[]): 
   };
   return protocols.length === 0 ? options : { ...options, ALPNProtocols: [...protocols] };
 }
-
-const ignore = (): void => undefined;
 
 function destroyIt(this: TLSSocket, cause: Error): void {
   this.destroy(cause);

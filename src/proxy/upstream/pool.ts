@@ -104,13 +104,13 @@ export class Pool {
 
   /** Counts a new connection, with one request on it. */
   add({ key, sandbox, connection, dialled, openedAt }: Opened): Pooled {
-    const times = { openedAt, idleSince: openedAt };
     const entry: Pooled = {
       key,
       sandbox,
       connection,
       dialled,
-      ...times,
+      openedAt,
+      idleSince: openedAt,
       inFlight: 1,
       before: null,
       after: null,
