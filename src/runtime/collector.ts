@@ -1,9 +1,12 @@
 /**
- * How the engine collects garbage and gives memory back (shell: its flags). For processes that are ours alone: the engine
- * has one set of flags for everything in a process, and the allocator one set of thresholds.
+ * How the engine collects garbage, gives memory back and uses its threads (shell: its flags, its threads' priority). For
+ * processes that are ours alone: the engine has one set of flags for everything in a process, and the allocator one set
+ * of thresholds.
  *
- * Measured, and why: docs/decisions/0061.
+ * Measured, and why: docs/decisions/0061 and 0065.
  */
+import { readdirSync } from 'node:fs';
+import os from 'node:os';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import v8 from 'node:v8';
 
@@ -28,6 +31,13 @@ const CALM_MS = 2_000;
 const BULK_GROWTH_PERCENT = 300;
 /** The largest size that the allocator takes as a hint (mallopt(3), M_MMAP_THRESHOLD). */
 const HINT_BYTES = 31 << 20;
+/**
+ * Added to the niceness of the engine's threads: a tenth of a share beside the main one, so that they rarely take its core
+ * from it. With the most that there is, and a sandbox that keeps all cores busy, the main one waits for them 50 ms and more.
+ */
+const HELPER_NICENESS = 10;
+/** The least that the kernel knows. */
+const LEAST_PRIORITY = 19;
 
 /**
  * Keeps the pauses short that stop all sandboxes at once, and memory small that nobody needs.
@@ -38,6 +48,21 @@ const HINT_BYTES = 31 << 20;
 export function boundPauses(): void {
   v8.setFlagsFromString('--no-parallel-scavenge');
   new Collector().watch();
+  letHelpersYield();
+}
+
+/** Threads that compile and mark beside the main one: woken on its core, each stops all sandboxes for its slice. */
+function letHelpersYield(): void {
+  if (process.platform !== 'linux') return;
+  const priority = Math.min(LEAST_PRIORITY, os.getPriority() + HELPER_NICENESS);
+  for (const thread of readdirSync('/proc/self/task').map(Number)) {
+    if (thread === process.pid) continue;
+    try {
+      os.setPriority(thread, priority);
+    } catch {
+      // It has ended, or the kernel does not let it: it stays as it is.
+    }
+  }
 }
 
 /** Told of each collection, it costs nothing where none is made. */

@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { measured } from '../support/collector.js';
 
 test('the young generation grows where it is collected all the time', () => {
@@ -30,4 +31,19 @@ test('the allocator keeps as much as bulk goes through, once there is bulk', () 
   expect(heapMib(0)).toBeLessThan(20);
   // Ten of bulk and twenty of the large one.
   expect(heapMib(100)).toBeGreaterThan(28);
+});
+
+test('the threads of the engine give way to the one that serves, and children do not inherit it', () => {
+  const [main, least, greatest, child] = [0, 1, 2, 3].map(index =>
+    measured(`
+      import os from 'node:os';
+      import { execFileSync } from 'node:child_process';
+      import { readdirSync } from 'node:fs';
+      const threads = readdirSync('/proc/self/task').map(Number).filter(thread => thread !== process.pid);
+      const nice = threads.map(thread => os.getPriority(thread));
+      const child = Number(execFileSync('nice', { encoding: 'utf8' }));
+      end([os.getPriority(), Math.min(...nice), Math.max(...nice), child][${index}]);`),
+  );
+  expect({ main, child }).toEqual({ main: os.getPriority(), child: os.getPriority() });
+  expect({ least, greatest }).toEqual({ least: os.getPriority() + 10, greatest: os.getPriority() + 10 });
 });
