@@ -14,7 +14,7 @@ const ROOT = process.cwd();
 /** Inside the checkout: packages are found from here. */
 const BUNDLES = join(ROOT, '.cache', 'hostile');
 
-function bundle(name: 'arena' | 'attacker'): string {
+function bundle(name: 'arena' | 'arena-gateway' | 'attacker'): string {
   mkdirSync(BUNDLES, { recursive: true });
   const outfile = join(BUNDLES, `${name}.mjs`);
   const flags = ['--bundle', '--packages=external', '--platform=node', '--format=esm', '--log-level=error'];
@@ -34,6 +34,7 @@ export interface Arena extends ArenaPorts {
 }
 
 export async function startArena(options: ArenaOptions, maxDescriptors?: number): Promise<Arena> {
+  bundle('arena-gateway');
   const command = [process.execPath, bundle('arena'), JSON.stringify(options)];
   const argv = maxDescriptors === undefined ? command : ['prlimit', `--nofile=${maxDescriptors}`, ...command];
   const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] });
