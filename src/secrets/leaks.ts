@@ -12,7 +12,7 @@ import { FORBIDDEN_FIELDS } from './place.js';
 import { isLeak, type Leak, reasonOf, type Scope } from './scan.js';
 import type { SandboxSecrets } from './store.js';
 import { basicCredentials, mayHoldPlaceholder, swapPlaceholders } from './swap.js';
-import type { Subject } from './watch.js';
+import type { Subject, Watch } from './watch.js';
 
 interface Head {
   readonly authority: Authority;
@@ -59,8 +59,11 @@ function isClean(secrets: SandboxSecrets, scope: Scope, head: Head): boolean {
 
 /** Of the head without its fields: nothing in it looks like anything that is watched for. */
 function isPlain({ watch }: SandboxSecrets, { authority, method, path }: Head): boolean {
-  const shown = [path, method, hostText(authority.host)];
-  return !shown.some(text => mayHoldPlaceholder(text) || watch.mayHold(text));
+  return isIdle(watch, path) && isIdle(watch, method) && isIdle(watch, hostText(authority.host));
+}
+
+function isIdle(watch: Watch, text: string): boolean {
+  return !mayHoldPlaceholder(text) && !watch.mayHold(text);
 }
 
 function holdsNothing(

@@ -42,6 +42,7 @@ export interface ServerLine {
 
 /** Content up to this size is joined with its head. */
 const ONE_WRITE_BYTES = 64 * 1024;
+const NO_CONTENT: Framing = { kind: 'none' };
 const CLOSE = 'Connection: close\r\n';
 const UPGRADE = 'Upgrade: websocket\r\nConnection: Upgrade\r\n';
 
@@ -113,7 +114,7 @@ export class ServerExchange implements Exchange, ByteCount {
     if (this.#state !== 'open' || this.request.head.version === '1.0') return;
     if (status < 102 || status > 199)
       throw new GatewayError('UPSTREAM_PROTOCOL', `${status} is not an interim answer`);
-    this.#send(emitResponseHead(status, '', headers, { kind: 'none' }, ''));
+    this.#send(emitResponseHead(status, '', headers, NO_CONTENT, ''));
   }
 
   /** Sends the 100 that the sandbox waits for; nothing when it does not wait. */
@@ -155,7 +156,7 @@ export class ServerExchange implements Exchange, ByteCount {
     if (this.request.head.upgrade === null)
       throw new GatewayError('UPSTREAM_PROTOCOL', 'no upgrade was asked for');
     this.#mustBeOpen();
-    this.#send(emitResponseHead(101, 'Switching Protocols', headers, { kind: 'none' }, UPGRADE));
+    this.#send(emitResponseHead(101, 'Switching Protocols', headers, NO_CONTENT, UPGRADE));
     this.#state = 'ended';
     return this.#line.detach();
   }
@@ -181,13 +182,12 @@ export class ServerExchange implements Exchange, ByteCount {
   #framingOf(answer: Answer, headOnly: boolean): Framing {
     const { head, body } = answer;
     const is10 = this.request.head.version === '1.0';
-    const none: Framing = { kind: 'none' };
     if (headOnly) {
       const announces = head.status >= 200 && head.status !== 204 && head.status !== 205;
       if (head.status === 205) return { kind: 'length', bytes: 0 };
       return announces && (head.framing.kind === 'length' || (head.framing.kind === 'chunked' && !is10))
         ? head.framing
-        : none;
+        : NO_CONTENT;
     }
     if (body instanceof Uint8Array) {
       const hasTrailers = head.framing.kind === 'chunked' && !is10 && answer.trailers().length > 0;
