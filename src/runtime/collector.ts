@@ -36,8 +36,6 @@ const HINT_BYTES = 31 << 20;
  * from it. With the most that there is, and a sandbox that keeps all cores busy, the main one waits for them 50 ms and more.
  */
 const HELPER_NICENESS = 10;
-/** The least that the kernel knows. */
-const LEAST_PRIORITY = 19;
 
 /**
  * Keeps the pauses short that stop all sandboxes at once, and memory small that nobody needs.
@@ -54,7 +52,7 @@ export function boundPauses(): void {
 /** Threads that compile and mark beside the main one: woken on its core, each stops all sandboxes for its slice. */
 function letHelpersYield(): void {
   if (process.platform !== 'linux') return;
-  const priority = Math.min(LEAST_PRIORITY, os.getPriority() + HELPER_NICENESS);
+  const priority = Math.min(os.constants.priority.PRIORITY_LOW, os.getPriority() + HELPER_NICENESS);
   for (const thread of readdirSync('/proc/self/task').map(Number)) {
     if (thread === process.pid) continue;
     try {

@@ -59,10 +59,10 @@ function isClean(secrets: SandboxSecrets, scope: Scope, head: Head): boolean {
 
 /** Of the head without its fields: nothing in it looks like anything that is watched for. */
 function isPlain({ watch }: SandboxSecrets, { authority, method, path }: Head): boolean {
-  return isIdle(watch, path) && isIdle(watch, method) && isIdle(watch, hostText(authority.host));
+  return looksPlain(watch, path) && looksPlain(watch, method) && looksPlain(watch, hostText(authority.host));
 }
 
-function isIdle(watch: Watch, text: string): boolean {
+function looksPlain(watch: Watch, text: string): boolean {
   return !mayHoldPlaceholder(text) && !watch.mayHold(text);
 }
 

@@ -9,7 +9,7 @@ import type { ControlFields } from './fields.js';
 
 export type FramingFault = 'length-and-coding' | 'bad-content-length' | 'bad-transfer-coding';
 
-const NONE: Framing = { kind: 'none' };
+export const NO_CONTENT: Framing = { kind: 'none' };
 const CHUNKED: Framing = { kind: 'chunked' };
 
 /** `none` where neither field is present. HTTP/1.0 knows no transfer coding: its presence there is a fault (§6.1). */
@@ -20,7 +20,7 @@ export function readFraming(control: ControlFields, version: '1.0' | '1.1'): Res
     if (version === '1.0' || transferEncoding.toLowerCase() !== 'chunked') return err('bad-transfer-coding');
     return ok(CHUNKED);
   }
-  if (contentLength === null) return ok(NONE);
+  if (contentLength === null) return ok(NO_CONTENT);
   const bytes = parseContentLength(contentLength);
   return bytes === null ? err('bad-content-length') : ok({ kind: 'length', bytes });
 }

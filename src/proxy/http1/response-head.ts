@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.js';
 import type { Framing, ResponseHead } from '../exchange.js';
 import { type ConnectionFault, readConnection } from './connection-options.js';
 import type { FieldFault, FieldReader } from './fields.js';
-import { type FramingFault, readFraming } from './framing.js';
+import { type FramingFault, NO_CONTENT, readFraming } from './framing.js';
 import { upgradeKind } from './handshake.js';
 import { valueEnd } from './syntax.js';
 
@@ -87,8 +87,6 @@ function parseStatusLine(line: string): Result<StatusLine, ResponseFault> {
   if (status === 407) return err('proxy-authentication');
   return ok({ status, reason: line.slice(13), version });
 }
-
-const NO_CONTENT: Framing = { kind: 'none' };
 
 /**
  * The content that the answer has (RFC 9112 §6.3). `stray`: it announced content that it cannot have, and may yet

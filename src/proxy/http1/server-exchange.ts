@@ -19,6 +19,7 @@ import {
 } from '../exchange.js';
 import type { ContentReader } from './content-reader.js';
 import { type ContentSink, writeContent } from './content-writer.js';
+import { NO_CONTENT } from './framing.js';
 import type { ArrivedContent } from './request-intake.js';
 import { isHeadOnly } from './response-head.js';
 import { emitLastChunk, emitResponseHead, joinedText } from './write.js';
@@ -42,7 +43,6 @@ export interface ServerLine {
 
 /** Content up to this size is joined with its head. */
 const ONE_WRITE_BYTES = 64 * 1024;
-const NO_CONTENT: Framing = { kind: 'none' };
 const CLOSE = 'Connection: close\r\n';
 const UPGRADE = 'Upgrade: websocket\r\nConnection: Upgrade\r\n';
 
