@@ -32,7 +32,7 @@ const SHELLS = new RegExp(
     'proxy/scripted/relay-messages',
     'proxy/http1/(content-reader|deadline|server-connection)',
     'proxy/http2/session',
-    'proxy/tls/(ca-store|server-context|terminate)',
+    'proxy/tls/(ca-store|server-context|shared-reads|terminate)',
     'proxy/websocket/guarded',
     'proxy/upstream/(dial|h2-connection|trust|upstream|via-proxy)',
     'gateway|gateway/tenant',

@@ -66,9 +66,19 @@ export class CloseDecoder implements BodyDecoder {
   }
 }
 
-/** The pieces as one: content that comes in crumbs is not worth a write each. */
+/** The pieces as one, without a copy where they are: content that comes in crumbs is not worth a write each. */
 export function joined(pieces: readonly Buffer[]): Buffer {
   const [first] = pieces;
   if (first === undefined) return NO_BYTES;
-  return pieces.length === 1 ? first : Buffer.concat(pieces);
+  return pieces.length === 1 ? first : (adjoining(first, pieces) ?? Buffer.concat(pieces));
+}
+
+/** One view of pieces that stand behind one another in memory; null: they do not. */
+function adjoining({ buffer, byteOffset }: Buffer, pieces: readonly Buffer[]): Buffer | null {
+  let end = byteOffset;
+  for (const piece of pieces) {
+    if (piece.buffer !== buffer || piece.byteOffset !== end) return null;
+    end += piece.length;
+  }
+  return Buffer.from(buffer, byteOffset, end - byteOffset);
 }

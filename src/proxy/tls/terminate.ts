@@ -11,6 +11,7 @@ import { parseHostname } from '../../core/host.js';
 import type { CancelSignal } from '../cancel.js';
 import { ALERT, type Alert, emitAlert } from './alert.js';
 import type { ClientHello } from './client-hello.js';
+import { readIntoShared } from './shared-reads.js';
 
 export type Protocol = 'h2' | 'http/1.1';
 
@@ -118,6 +119,7 @@ function handshake(
       secured.off('_tlsError', onFault).on('_tlsError', destroyIt);
       // A tls.Server clears this; without it node:http2 would wait for a handshake that is over.
       Object.assign(secured, { secureConnecting: false });
+      readIntoShared(secured);
       resolve(secured);
     };
 

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { errorCode, GatewayError } from '../../core/errors.js';
 import { type Host, hostText } from '../../core/host.js';
+import { readIntoShared } from '../tls/shared-reads.js';
 import { READ_BYTES } from './dial.js';
 import { aborted, handshakeFailure, unreachable, wrongName } from './failure.js';
 
@@ -127,6 +128,7 @@ export async function secure(
     secured.destroy();
     throw handshakeFailure(where, secured.authorizationError);
   }
+  readIntoShared(secured);
   return secured;
 }
 
