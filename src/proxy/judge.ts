@@ -67,7 +67,7 @@ export async function refuseForRate(
   { limits }: ProxyContext,
 ): Promise<Judged> {
   await limits.beforeRefusal(signal);
-  await limits.turn();
+  await limits.turn('request');
   return refused(refusalOfRate(request.head.authority));
 }
 

@@ -42,7 +42,7 @@ import { GuardedSocket } from './websocket/guarded.js';
 export function serve(exchange: Exchange, flow: Flow, context: ProxyContext): Promise<void> {
   try {
     const trace = new Trace(exchange, flow, context);
-    const turn = context.limits.turn();
+    const turn = context.limits.turn('request');
     return turn === null ? admit(exchange, trace, context) : turn.then(() => admit(exchange, trace, context));
   } catch (error) {
     return Promise.reject(error);

@@ -99,7 +99,7 @@ export async function speakTls(
 async function beginning(socket: Duplex, { limits, closing }: ProxyContext): Promise<void> {
   const calm = limits.calm(closing);
   if (calm !== null) await calm;
-  const turn = limits.turn();
+  const turn = limits.turn('handshake');
   if (turn !== null) await turn;
   if (socket.destroyed) throw new GatewayError('CLIENT_ABORTED', 'the client left before the TLS handshake');
 }

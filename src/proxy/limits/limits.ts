@@ -9,7 +9,7 @@ import { createTokenBucket, type TokenBucket } from '../../core/token-bucket.js'
 import type { CancelSignal } from '../cancel.js';
 import { PacedStream } from './paced-stream.js';
 import { createPacer, type Pacer, type Schedule, schedule } from './pacer.js';
-import { createShares, type Shares } from './shares.js';
+import { createShares, type Shares, type Work } from './shares.js';
 
 /** Null: no limit. Every number is above zero. */
 export interface LimitSettings {
@@ -50,7 +50,7 @@ export interface Limits {
   /** Asked before a connection is begun. Null: now; else it resolves when the last misbehaviour is far enough in the past. */
   calm(signal: CancelSignal): Promise<void> | null;
   /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
-  turn(): Promise<void> | null;
+  turn(work: Work): Promise<void> | null;
   /** The sandbox's side of one flow, at the speed that the limits allow. Owns `stream` from here on. */
   pace(stream: Duplex): Duplex;
   /** After a reload. Open flows stay open and counted; a direction that was not limited stays so for them. */
@@ -116,7 +116,7 @@ export function createLimits(
       if (left > 0 || !shares.crowded()) return until(left, signal);
       return until(Math.min(msToNext(handshakes, clock), HANDSHAKES.mostMs), signal);
     },
-    turn: () => share.turn(),
+    turn: work => share.turn(work),
     pace: stream =>
       egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),
     change: next => {

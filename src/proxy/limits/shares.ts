@@ -17,15 +17,19 @@ export interface Share {
   openFlow(): boolean;
   closeFlow(): void;
   /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
-  turn(): Promise<void> | null;
+  turn(work: Work): Promise<void> | null;
 }
 
+/** What a piece of work costs the event loop, in requests; a handshake more rather than less. */
+const COST = { request: 1, handshake: 8 } as const;
+export type Work = keyof typeof COST;
+
 /**
- * Pieces of work (a request, a handshake) that are begun in one turn of the event loop. What is beyond waits for the
- * next one, after whatever has arrived meanwhile; so nobody waits for more than a few milliseconds of somebody else's.
- * While several sandboxes have work, one of each: an answer takes some turns, each of which may be full of the others'.
+ * Work that is begun in one turn of the event loop. What is beyond waits for the next one, after whatever has arrived
+ * meanwhile; so nobody waits for more than a few milliseconds of somebody else's.
+ * While several sandboxes have work, one piece of each: an answer takes some turns, each of which may be full of the others'.
  */
-const MOST_STARTS = 8;
+const TURN_COST = 64;
 /** Turns with work in them for which another sandbox's last piece counts: a tenth of a second, of a busy gateway. */
 const REMEMBERED_TURNS = 64;
 /** A flow has one descriptor here and, most of the time, one upstream. */
@@ -58,17 +62,22 @@ export function createShares(descriptors: number = maxDescriptors()): Shares {
           own -= 1;
           total -= 1;
         },
-        turn: () => turns.enter(line),
+        turn: work => turns.enter(line, work),
       };
     },
     crowded: () => turns.crowded,
   };
 }
 
+interface Waiting {
+  readonly work: Work;
+  readonly go: () => void;
+}
+
 /** One sandbox's place in the turns. */
 class Line {
   /** What waits, in the order of coming. */
-  readonly queue: (() => void)[] = [];
+  readonly queue: Waiting[] = [];
   /** The turn in which it last began something. */
   began = -1;
 }
@@ -81,23 +90,24 @@ class Turns {
    */
   readonly #waiting: Line[] = [];
   #turn = 0;
-  #started = 0;
+  /** What was begun in this turn. */
+  #cost = 0;
   #isScheduled = false;
   #last: Line | null = null;
   /** Turns for which more than one sandbox has work. */
   #mixed = 0;
 
-  enter(line: Line): Promise<void> | null {
+  enter(line: Line, work: Work): Promise<void> | null {
     this.#schedule();
     if (this.#last !== line && this.#last !== null) this.#mixed = REMEMBERED_TURNS;
     this.#last = line;
     if (this.#mayStart(line)) {
-      this.#begin(line);
+      this.#begin(line, work);
       return null;
     }
     return new Promise(resolve => {
       if (line.queue.length === 0) this.#waiting.push(line);
-      line.queue.push(resolve);
+      line.queue.push({ work, go: resolve });
     });
   }
 
@@ -106,14 +116,14 @@ class Turns {
   }
 
   #mayStart(line: Line): boolean {
-    if (this.#started >= MOST_STARTS) return false;
+    if (this.#cost >= TURN_COST) return false;
     if (this.#mixed === 0) return this.#waiting.length === 0;
     // Whoever asks for little does not stand in the line of those that ask for much.
     return line.began !== this.#turn && line.queue.length === 0;
   }
 
-  #begin(line: Line): void {
-    this.#started += 1;
+  #begin(line: Line, work: Work): void {
+    this.#cost += COST[work];
     line.began = this.#turn;
   }
 
@@ -125,18 +135,20 @@ class Turns {
 
   readonly #next = (): void => {
     this.#isScheduled = false;
-    this.#started = 0;
+    this.#cost = 0;
     this.#turn += 1;
     if (this.#mixed > 0) this.#mixed -= 1;
-    while (this.#started < MOST_STARTS) {
+    while (this.#cost < TURN_COST) {
       const [line] = this.#waiting;
       if (line === undefined || (this.#mixed > 0 && line.began === this.#turn)) break;
       this.#waiting.shift();
-      line.queue.shift()?.();
-      this.#begin(line);
+      const next = line.queue.shift();
+      if (next === undefined) continue;
+      next.go();
+      this.#begin(line, next.work);
       // To the end: its turn comes again only after all others.
       if (line.queue.length > 0) this.#waiting.push(line);
     }
-    if (this.#started > 0) this.#schedule();
+    if (this.#cost > 0) this.#schedule();
   };
 }

@@ -214,8 +214,8 @@ function neighbours(settings: Partial<LimitSettings>) {
   const limits = createLimits({ ...NO_LIMITS, ...settings }, clock, { shares, later });
   const other = createLimits(NO_LIMITS, clock, { shares });
   const meet = (): void => {
-    limits.turn();
-    other.turn();
+    limits.turn('request');
+    other.turn('request');
   };
   return { limits, waits, meet };
 }
