@@ -8,20 +8,18 @@
 import { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 
-/** As much as one record holds (RFC 8446 §5.2), and as Node takes from OpenSSL at a time. */
-const READ_BYTES = 16_384;
+/** As much as one record holds (RFC 8446 §5.1), and as Node takes from OpenSSL at a time. */
+const RECORD_BYTES = 16_384;
 /** Bytes are in it from a read to the call that copies them, and nothing runs between the two. */
-const shared = Buffer.allocUnsafeSlow(READ_BYTES);
+const shared = Buffer.allocUnsafeSlow(RECORD_BYTES);
 
-/**
- * Chunks above this are content on its way: they are laid behind one another, so that joining them copies nothing. Whoever
- * keeps a smaller one keeps no slab with it.
- */
-const SMALL_BYTES = 8_192;
-/** As many records as are passed on as one piece of content. */
-const SLAB_BYTES = 65_536;
-let slab = Buffer.alloc(0);
-let slabUsed = 0;
+/** What a socket reads into while it has content on its way: four times what is passed on as one piece of it. */
+const SLAB_BYTES = 262_144;
+/** So many full records after one another are content: with less, a slab would cost more than copying. */
+const FULL_RECORDS = 4;
+/** Sockets with a slab of their own: 8 MiB, whatever sandboxes leave unfinished. The others go on copying. */
+const MOST_SLABS = 32;
+const slabs = new Set<Reads>();
 
 /** Where a socket of this Node keeps its `onread`; null: somewhere else. */
 const onread = fieldsOf(new Socket());
@@ -29,6 +27,7 @@ const onread = fieldsOf(new Socket());
 interface OnreadFields {
   readonly buffer: symbol;
   readonly callback: symbol;
+  readonly nextBuffer: symbol;
 }
 
 function fieldsOf(socket: Socket): OnreadFields | null {
@@ -36,7 +35,9 @@ function fieldsOf(socket: Socket): OnreadFields | null {
     Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === name);
   const buffer = named('kBuffer');
   const callback = named('kBufferCb');
-  return buffer === undefined || callback === undefined ? null : { buffer, callback };
+  const nextBuffer = named('kBufferGen');
+  if (buffer === undefined || callback === undefined || nextBuffer === undefined) return null;
+  return { buffer, callback, nextBuffer };
 }
 
 /**
@@ -46,8 +47,10 @@ function fieldsOf(socket: Socket): OnreadFields | null {
 export function readIntoShared(socket: TLSSocket): boolean {
   const handle: unknown = Reflect.get(socket, '_handle');
   if (onread === null || !isReadInto(handle)) return false;
+  const reads = new Reads(socket);
   Reflect.set(socket, onread.buffer, shared);
-  Reflect.set(socket, onread.callback, (length: number) => take(socket, length));
+  Reflect.set(socket, onread.callback, reads.take);
+  Reflect.set(socket, onread.nextBuffer, reads.next);
   handle.useUserBuffer(shared);
   return true;
 }
@@ -65,21 +68,70 @@ function isReadInto(handle: unknown): handle is ReadInto {
   );
 }
 
-/** Like a flowing stream: to its listeners where some are there and nothing waits before it, else it waits. */
-function take(socket: TLSSocket, length: number): boolean {
-  const chunk = length > SMALL_BYTES ? fromSlab(length) : Buffer.allocUnsafe(length);
-  shared.copy(chunk, 0, 0, length);
-  if (socket.readableFlowing !== true || socket.readableLength > 0 || socket.listenerCount('data') === 0)
-    return socket.push(chunk);
-  socket.emit('data', chunk);
-  return true;
+/**
+ * What one socket reads into. Full records are followed by more of the same: the next ones go where nobody else reads, one
+ * behind the other, so that neither keeping nor joining them copies anything. A shorter one ends that.
+ */
+class Reads {
+  readonly #socket: TLSSocket;
+  /** Null: it reads into what is everybody's. */
+  #slab: Buffer | null = null;
+  #used = 0;
+  /** Full records after one another. */
+  #full = 0;
+
+  constructor(socket: TLSSocket) {
+    this.#socket = socket;
+  }
+
+  get isOver(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  /** Like a flowing stream: to its listeners where some are there and nothing waits before it, else it waits. */
+  readonly take = (length: number, buffer: Buffer): boolean => {
+    const socket = this.#socket;
+    const chunk = this.#slab === null ? copyOf(buffer, length) : this.#cut(this.#slab, length);
+    this.#full = length === RECORD_BYTES ? this.#full + 1 : 0;
+    if (socket.readableFlowing !== true || socket.readableLength > 0 || socket.listenerCount('data') === 0)
+      return socket.push(chunk);
+    socket.emit('data', chunk);
+    return true;
+  };
+
+  #cut(slab: Buffer, length: number): Buffer {
+    this.#used += length;
+    return slab.subarray(this.#used - length, this.#used);
+  }
+
+  /** What the next read goes into; undefined: the same as this one's. */
+  readonly next = (): Buffer | undefined => {
+    if (this.#full === 0) return this.#slab === null ? undefined : this.#shareAgain();
+    if (this.#slab === null && (this.#full < FULL_RECORDS || !hasRoom())) return undefined;
+    if (this.#slab === null || this.#used + RECORD_BYTES > SLAB_BYTES) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#used = 0;
+      slabs.add(this);
+    }
+    return this.#slab.subarray(this.#used, this.#used + RECORD_BYTES);
+  };
+
+  #shareAgain(): Buffer {
+    this.#slab = null;
+    slabs.delete(this);
+    return shared;
+  }
 }
 
-function fromSlab(length: number): Buffer {
-  if (slabUsed + length > slab.length) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    slabUsed = 0;
-  }
-  slabUsed += length;
-  return slab.subarray(slabUsed - length, slabUsed);
+/** A socket that is gone keeps its slab until another one asks. */
+function hasRoom(): boolean {
+  if (slabs.size < MOST_SLABS) return true;
+  for (const reads of slabs) if (reads.isOver) slabs.delete(reads);
+  return slabs.size < MOST_SLABS;
+}
+
+function copyOf(buffer: Buffer, length: number): Buffer {
+  const chunk = Buffer.allocUnsafe(length);
+  buffer.copy(chunk, 0, 0, length);
+  return chunk;
 }

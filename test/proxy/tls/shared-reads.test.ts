@@ -38,7 +38,10 @@ function pattern(length: number, seed: number): Buffer {
   return Buffer.from(Uint8Array.from({ length }, (_, index) => (index * 31 + (index >> 8) + seed) & 0xff));
 }
 
-const SIZES = fc.array(fc.oneof(fc.nat(300), fc.nat(5_000), fc.nat(70_000)), { maxLength: 8 });
+/** Small ones, single records, and so many full ones that the socket gets a slab and fills it. */
+const SIZES = fc.array(fc.oneof(fc.nat(300), fc.nat(70_000), fc.nat(600_000), fc.constant(81_920)), {
+  maxLength: 8,
+});
 
 test('bytes come in order, whatever their pieces and wherever the reader rests', async () => {
   await fc.assert(
@@ -74,6 +77,34 @@ test('a chunk that was kept does not change when another socket reads', async ()
   }
   one.near.destroy();
   other.near.destroy();
+});
+
+test('more sockets with content on its way than there are slabs keep apart', async () => {
+  const all: Awaited<ReturnType<typeof pair>>[] = [];
+  for (let i = 0; i < 40; i++) all.push(await pair());
+  const received = all.map(async ({ near }) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of near) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  });
+  for (const [index, { far }] of all.entries()) far.end(pattern(300_000, index));
+  for (const [index, bytes] of (await Promise.all(received)).entries()) {
+    expect(bytes.equals(pattern(300_000, index))).toBe(true);
+  }
+});
+
+test('content comes in pieces that need no joining', async () => {
+  const { near, far } = await pair();
+  const chunks: Buffer[] = [];
+  near.on('data', chunk => chunks.push(chunk));
+  far.end(Buffer.alloc(1 << 20));
+  await once(near, 'end');
+  const follows = chunks.filter((chunk, index) => {
+    const before = chunks[index - 1];
+    return before?.buffer === chunk.buffer && before.byteOffset + before.length === chunk.byteOffset;
+  });
+  // All but the first records and the first of each slab.
+  expect(follows.length).toBeGreaterThanOrEqual(chunks.length - 4 - 5);
 });
 
 test('nothing comes between pause and resume', async () => {
