@@ -82,6 +82,7 @@ export class Inflater {
 
 /** The codings of a Content-Encoding, outermost last; null: one of them is not known here. */
 export function parseCodings(field: string): readonly ContentCoding[] | null {
+  if (field === '') return NO_CODINGS;
   const codings: ContentCoding[] = [];
   for (const part of field.split(',')) {
     const coding = codingOf(part.trim().toLowerCase());
@@ -90,6 +91,9 @@ export function parseCodings(field: string): readonly ContentCoding[] | null {
   }
   return codings;
 }
+
+/** Of nearly every content. */
+const NO_CODINGS: readonly ContentCoding[] = [];
 
 function codingOf(name: string): ContentCoding | 'identity' | null {
   switch (name) {
