@@ -20,7 +20,7 @@ import { type Enclosure, intoArgs } from './join.js';
 import { findCommand } from './lookup.js';
 import { type Mount, planMounts } from './mounts.js';
 import { emitFilter } from './seccomp.js';
-import { processes, signalProcess } from './signals.js';
+import { hasBegun, processes, signalProcess } from './signals.js';
 import { parseUnixSockets } from './sockets.js';
 import { exitOf, type Outcome } from './status.js';
 
@@ -176,7 +176,7 @@ async function sendSignal(child: ChildProcess, signal: NodeJS.Signals): Promise<
   if (signal === 'SIGKILL') return void child.kill('SIGKILL');
   while (child.exitCode === null && child.signalCode === null) {
     const command = commandOf(child.pid ?? 0, processes());
-    if (command !== null) return void signalProcess(command, signal);
+    if (command !== null && hasBegun(command)) return void signalProcess(command, signal);
     await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
   }
 }

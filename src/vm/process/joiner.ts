@@ -20,7 +20,7 @@ import type { Person } from './identity.js';
 import { ENTER_CAPABILITIES, innerArgs, joinArgs } from './join.js';
 import { findCommand, seenAt } from './lookup.js';
 import type { Premises } from './premises.js';
-import { processes, signalProcess } from './signals.js';
+import { hasBegun, processes, signalProcess } from './signals.js';
 import { signalName } from './status.js';
 import { openTerminal, screenOf } from './terminal.js';
 
@@ -201,7 +201,7 @@ const LOOK_AGAIN_MS = 5;
 async function signalGroup(chain: number, signal: NodeJS.Signals, ended: () => boolean): Promise<void> {
   while (!ended()) {
     const command = joinedCommandOf(chain, processes());
-    if (command !== null && signalProcess(-command, signal)) return;
+    if (command !== null && hasBegun(command) && signalProcess(-command, signal)) return;
     await delay(LOOK_AGAIN_MS);
   }
 }

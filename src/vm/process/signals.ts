@@ -19,6 +19,16 @@ export function parentOf(pid: number): number | null {
   return parseStatus(readHostText(`/proc/${pid}/status`) ?? '')?.parent ?? null;
 }
 
+/**
+ * Whether `pid` runs a program of its own: until then it is a copy of its parent, bubblewrap, and a signal that ends it
+ * looks like a sandbox that could not be made.
+ */
+export function hasBegun(pid: number): boolean {
+  const own = readHostText(`/proc/${pid}/cmdline`) ?? '';
+  const parent = parentOf(pid);
+  return parent === null || own !== readHostText(`/proc/${parent}/cmdline`);
+}
+
 /** Whether there was somebody to signal. A negative `pid` is a process group. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
   try {

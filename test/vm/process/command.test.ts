@@ -239,6 +239,24 @@ describe('a running command', () => {
     expect((await command.exit).code).toBe(143);
   });
 
+  test('ends by a signal that comes as soon as there is a process for it', async () => {
+    const codes: number[] = [];
+    for (let i = 0; i < 15; i++) {
+      const command = await startCommand(door.cell, specOf(['sleep', '60'], QUIET));
+      // As often as the loop turns: once in a while it comes between fork and exec.
+      let ended = false;
+      command.exit.then(() => {
+        ended = true;
+      });
+      while (!ended) {
+        command.kill('SIGTERM');
+        await new Promise(resolve => setImmediate(resolve));
+      }
+      codes.push((await command.exit).code);
+    }
+    expect(codes.filter(code => code !== 143)).toEqual([]);
+  });
+
   test('is ended with all that it started by SIGKILL', async () => {
     const command = await startCommand(door.cell, specOf(sh('sleep 61 & setsid sleep 61 & echo up; wait')));
     command.stderr?.resume();
