@@ -76,7 +76,8 @@ class Reads {
   readonly #socket: TLSSocket;
   /** Null: it reads into what is everybody's. */
   #slab: Buffer | null = null;
-  #used = 0;
+  /** How much of the slab was given to reads, the next one's included. */
+  #given = 0;
   /** Full records after one another. */
   #full = 0;
 
@@ -91,7 +92,7 @@ class Reads {
   /** Like a flowing stream: to its listeners where some are there and nothing waits before it, else it waits. */
   readonly take = (length: number, buffer: Buffer): boolean => {
     const socket = this.#socket;
-    const chunk = this.#slab === null ? copyOf(buffer, length) : this.#cut(this.#slab, length);
+    const chunk = buffer === shared ? copyOf(buffer, length) : buffer.subarray(0, length);
     this.#full = length === RECORD_BYTES ? this.#full + 1 : 0;
     if (socket.readableFlowing !== true || socket.readableLength > 0 || socket.listenerCount('data') === 0)
       return socket.push(chunk);
@@ -99,21 +100,17 @@ class Reads {
     return true;
   };
 
-  #cut(slab: Buffer, length: number): Buffer {
-    this.#used += length;
-    return slab.subarray(this.#used - length, this.#used);
-  }
-
   /** What the next read goes into; undefined: the same as this one's. */
   readonly next = (): Buffer | undefined => {
     if (this.#full === 0) return this.#slab === null ? undefined : this.#shareAgain();
     if (this.#slab === null && (this.#full < FULL_RECORDS || !hasRoom())) return undefined;
-    if (this.#slab === null || this.#used + RECORD_BYTES > SLAB_BYTES) {
+    if (this.#slab === null || this.#given === SLAB_BYTES) {
       this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      this.#used = 0;
+      this.#given = 0;
       slabs.add(this);
     }
-    return this.#slab.subarray(this.#used, this.#used + RECORD_BYTES);
+    this.#given += RECORD_BYTES;
+    return this.#slab.subarray(this.#given - RECORD_BYTES, this.#given);
   };
 
   #shareAgain(): Buffer {

@@ -79,18 +79,31 @@ test('a chunk that was kept does not change when another socket reads', async ()
   other.near.destroy();
 });
 
-test('more sockets with content on its way than there are slabs keep apart', async () => {
-  const all: Awaited<ReturnType<typeof pair>>[] = [];
-  for (let i = 0; i < 40; i++) all.push(await pair());
-  const received = all.map(async ({ near }) => {
+test('so many sockets have a slab and no more, and those that have closed give theirs back', async () => {
+  const open = async (): Promise<{ near: tls.TLSSocket; far: tls.TLSSocket; chunks: Buffer[] }> => {
+    const { near, far } = await pair();
     const chunks: Buffer[] = [];
-    for await (const chunk of near) chunks.push(chunk);
-    return Buffer.concat(chunks);
-  });
-  for (const [index, { far }] of all.entries()) far.end(pattern(300_000, index));
-  for (const [index, bytes] of (await Promise.all(received)).entries()) {
-    expect(bytes.equals(pattern(300_000, index))).toBe(true);
-  }
+    near.on('data', chunk => chunks.push(chunk));
+    return { near, far, chunks };
+  };
+  const hasSlab = ({ chunks }: { chunks: Buffer[] }): boolean =>
+    chunks.some(({ buffer }) => buffer.byteLength === 262_144);
+  /** Full records alone: who has a slab keeps it. */
+  const length = 20 * 16_384;
+  const filled = async (one: Awaited<ReturnType<typeof open>>, seed: number): Promise<void> => {
+    one.far.write(pattern(length, seed));
+    while (Buffer.concat(one.chunks).length < length) await once(one.near, 'data');
+    expect(Buffer.concat(one.chunks).equals(pattern(length, seed))).toBe(true);
+  };
+  const all: Awaited<ReturnType<typeof open>>[] = [];
+  for (let i = 0; i < 40; i++) all.push(await open());
+  await Promise.all(all.map(filled));
+  expect(all.filter(hasSlab)).toHaveLength(32);
+  for (const { near } of all) near.destroy();
+  const late = await open();
+  await filled(late, 99);
+  expect(hasSlab(late)).toBe(true);
+  late.near.destroy();
 });
 
 test('content comes in pieces that need no joining', async () => {
