@@ -1,6 +1,7 @@
 /** What is measured: a name for the table, the load, and which numbers tell. */
 import type { Outcome, Work } from './load/command.js';
 import type { BenchOptions } from './options.js';
+import { WARM_BYTES } from './workshop.js';
 
 export interface Cell {
   readonly name: string;
@@ -12,6 +13,8 @@ export interface Cell {
   /** Processor time is told for each of these. */
   readonly per: { readonly unit: string; readonly count: (outcome: Outcome) => number };
   readonly work: (round: number) => Work;
+  /** The same, shorter and not counted, right before: what a peer does first after a rest is no rate. */
+  readonly warmUp?: Work;
   readonly h2?: boolean;
 }
 
@@ -20,9 +23,10 @@ const GIB = { unit: 'CPU ms a GiB', count: (outcome: Outcome) => (outcome.bytes 
 const perSecond = (outcome: Outcome): number => outcome.count / outcome.seconds;
 const megabytes = (outcome: Outcome): number => outcome.bytes / 1e6 / outcome.seconds;
 
-export function cellsOf({ seconds, bigBytes, visits, cells }: BenchOptions): readonly Cell[] {
+export function cellsOf({ seconds, warmSeconds, bigBytes, visits, cells }: BenchOptions): readonly Cell[] {
   const rate = { unit: 'requests/s', better: 'higher', value: perSecond, per: REQUEST } as const;
   const bulk = { unit: 'MB/s', better: 'higher', value: megabytes, per: GIB } as const;
+  const warmBytes = Math.min(bigBytes, WARM_BYTES);
   const size = bigBytes >= 2 ** 30 ? '1 GiB' : `${bigBytes / 2 ** 20} MiB`;
   const all: readonly Cell[] = [
     ...[1, 16, 64].map(clients => ({
@@ -30,12 +34,14 @@ export function cellsOf({ seconds, bigBytes, visits, cells }: BenchOptions): rea
       title: `keep-alive, ${clients} clients`,
       ...rate,
       work: (): Work => ({ kind: 'keep-alive', clients, seconds }),
+      warmUp: { kind: 'keep-alive', clients, seconds: warmSeconds } satisfies Work,
     })),
     {
       name: 'handshakes',
       title: 'full handshakes, 8 clients',
       ...rate,
       work: () => ({ kind: 'handshakes', clients: 8, seconds }),
+      warmUp: { kind: 'handshakes', clients: 8, seconds: warmSeconds },
     },
     {
       name: 'first-visit',
@@ -51,18 +57,21 @@ export function cellsOf({ seconds, bigBytes, visits, cells }: BenchOptions): rea
       title: `${size} down`,
       ...bulk,
       work: () => ({ kind: 'download', path: '/big', bytes: bigBytes }),
+      warmUp: { kind: 'download', path: '/warm', bytes: warmBytes },
     },
     {
       name: 'upload',
       title: `${size} up, content-length`,
       ...bulk,
       work: () => ({ kind: 'upload', bytes: bigBytes, chunked: false }),
+      warmUp: { kind: 'upload', bytes: warmBytes, chunked: false },
     },
     {
       name: 'upload-chunked',
       title: `${size} up, chunked`,
       ...bulk,
       work: () => ({ kind: 'upload', bytes: bigBytes, chunked: true }),
+      warmUp: { kind: 'upload', bytes: warmBytes, chunked: true },
     },
     {
       name: 'h2',
@@ -70,6 +79,7 @@ export function cellsOf({ seconds, bigBytes, visits, cells }: BenchOptions): rea
       ...rate,
       h2: true,
       work: () => ({ kind: 'h2', clients: 4, streams: 16, seconds }),
+      warmUp: { kind: 'h2', clients: 4, streams: 16, seconds: warmSeconds },
     },
   ];
   return all.filter(cell => cells === null || cells.has(cell.name));

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Cell, cellsOf } from './cells.js';
 import { Agent, start, stopAll } from './child.js';
-import type { Route, Work } from './load/command.js';
+import type { Outcome, Route, Work } from './load/command.js';
 import { cpuTimeUs, describeMachine, pinned, placement, residentMiB } from './machine.js';
 import { type BenchOptions, readOptions } from './options.js';
 import type { Peer, Running, Setting } from './peers/peer.js';
@@ -149,9 +149,13 @@ async function measure(lane: Lane, cell: Cell, round: number): Promise<Sample> {
   try {
     // Columns of one process must not visit the same new hosts.
     const offset = lane.column === 'sallyport proxy' ? 1_000 : 0;
-    const outcome = await agent.perform(lane.route, cell.work(round + offset / 50), () => {
+    // Right before, and not the whole cell for all lanes before: the neighbours' turns take minutes.
+    const warm = cell.warmUp && (await agent.perform(lane.route, cell.warmUp, () => undefined));
+    const counted = await agent.perform(lane.route, cell.work(round + offset / 50), () => {
       before = cpuTimeUs(pids);
     });
+    // Not its time, but what it got wrong: a wrong answer is one at any moment.
+    const outcome: Outcome = { ...counted, errors: sumOf(warm?.errors ?? {}, counted.errors) };
     const cpu =
       pids.length === 0 || outcome.count === 0 ? null : (cpuTimeUs(pids) - before) / cell.per.count(outcome);
     return {
@@ -168,6 +172,12 @@ async function measure(lane: Lane, cell: Cell, round: number): Promise<Sample> {
     const outcome = { count: 0, bytes: 0, seconds: 1, p50: 0, p99: 0, errors: { [message]: 1 } };
     return { cell: cell.name, column: lane.column, round, value: 0, cpu: null, p99: 0, outcome };
   }
+}
+
+function sumOf(one: Outcome['errors'], other: Outcome['errors']): Outcome['errors'] {
+  const sum: Record<string, number> = { ...one };
+  for (const [kind, count] of Object.entries(other)) sum[kind] = (sum[kind] ?? 0) + count;
+  return sum;
 }
 
 /** Each peer anew: what it has allocated for something else would be counted. */

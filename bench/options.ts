@@ -5,6 +5,8 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly rounds: number;
   readonly seconds: number;
+  /** How long a rate's own work goes before it is counted. */
+  readonly warmSeconds: number;
   readonly bigBytes: number;
   /** First visits in one round. */
   readonly visits: number;
@@ -39,6 +41,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     quick,
     rounds: Number(values.rounds ?? (quick ? 1 : 5)),
     seconds: Number(values.seconds ?? (quick ? 0.5 : 3)),
+    warmSeconds: quick ? 0.1 : 1,
     bigBytes: Number(values.mib ?? (quick ? 16 : 1024)) * MIB,
     visits: quick ? 10 : 50,
     cells: list(values.cells),

@@ -7,7 +7,7 @@ const ANCHOR = 'squid';
 export function tableOf(results: Results, cells: readonly Cell[]): string {
   const { machine } = results;
   return [
-    `Measured ${results.startedAt.slice(0, 16).replace('T', ' ')} UTC at ${results.commit}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}; load ${machine.load.join(' ')} before, ${results.loadAfter.join(' ')} after; medians of ${results.rounds} interleaved rounds [min–max], × is the ratio to ${ANCHOR}.`,
+    `Measured ${results.startedAt.slice(0, 16).replace('T', ' ')} UTC at ${results.commit}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}; load ${machine.load.join(' ')} before, ${results.loadAfter.join(' ')} after; medians of ${results.rounds} interleaved rounds [min–max], × is the median ratio to ${ANCHOR} in the same round.`,
     section(
       'Speed',
       results,
@@ -44,28 +44,45 @@ function section(
   value: (sample: Sample) => number | null,
 ): string {
   const rows = cells.map(cell => {
-    const spread = (column: string): ReturnType<typeof spreadOf> =>
-      spreadOf(
-        results.samples
-          // One without an answer has no speed; it is among the errors.
-          .filter(sample => sample.cell === cell.name && sample.column === column && sample.outcome.count > 0)
-          .map(value)
-          .filter(number => number !== null),
-      );
-    const anchor = spread(ANCHOR)?.median ?? null;
+    const anchors = numbersOf(results, cell, ANCHOR, value);
     const shown = results.columns.map(column => {
-      const numbers = spread(column);
-      if (numbers === null) return results.absent[column] ?? '–';
-      const ratio =
-        anchor === null || anchor === 0 || column === ANCHOR
-          ? ''
-          : ` (${(numbers.median / anchor).toFixed(2)}×)`;
-      const range = results.rounds > 1 ? ` [${short(numbers.min)}–${short(numbers.max)}]` : '';
-      return `${short(numbers.median)}${ratio}${range}`;
+      const numbers = numbersOf(results, cell, column, value);
+      const spread = spreadOf([...numbers.values()]);
+      if (spread === null) return results.absent[column] ?? '–';
+      const pairs = column === ANCHOR ? null : spreadOf(ratiosOf(numbers, anchors));
+      const ratio = pairs === null ? '' : ` (${pairs.median.toFixed(2)}×)`;
+      const range = results.rounds > 1 ? ` [${short(spread.min)}–${short(spread.max)}]` : '';
+      return `${short(spread.median)}${ratio}${range}`;
     });
     return `| ${cell.title}, ${unit(cell)} | ${shown.join(' | ')} |`;
   });
   return table(title, results.columns, rows);
+}
+
+/** By round. One without an answer has no speed; it is among the errors. */
+function numbersOf(
+  { samples }: Results,
+  cell: Cell,
+  column: string,
+  value: (sample: Sample) => number | null,
+): ReadonlyMap<number, number> {
+  const numbers = new Map<number, number>();
+  for (const sample of samples) {
+    if (sample.cell !== cell.name || sample.column !== column || sample.outcome.count === 0) continue;
+    const number = value(sample);
+    if (number !== null) numbers.set(sample.round, number);
+  }
+  return numbers;
+}
+
+/** Of the rounds that both have: a machine is not as fast in one minute as in the next, but is in the same. */
+function ratiosOf(numbers: ReadonlyMap<number, number>, anchors: ReadonlyMap<number, number>): number[] {
+  const ratios: number[] = [];
+  for (const [round, number] of numbers) {
+    const anchor = anchors.get(round);
+    if (anchor !== undefined && anchor > 0) ratios.push(number / anchor);
+  }
+  return ratios;
 }
 
 function memoryTable({ memory, columns, absent }: Results): string {

@@ -43,7 +43,7 @@ async function startGateway(setting: Setting, name: string, all: boolean): Promi
     (process.env.BENCH_PROFILE ?? '') === name
       ? ['--cpu-prof', `--cpu-prof-dir=${join(home, 'profile')}`]
       : [];
-  const flags = process.env.BENCH_NODE_FLAGS?.split(' ') ?? [];
+  const flags = (process.env.BENCH_NODE_FLAGS ?? '').split(' ').filter(flag => flag !== '');
   const argv = [
     process.execPath,
     ...profile,

@@ -6,9 +6,9 @@ import { tableOf } from '../../bench/table.js';
 
 const OUTCOME = { count: 10, bytes: 10_240, seconds: 1, p50: 1, p99: 2, errors: {} };
 
-function sample(column: string, value: number, errors: Record<string, number> = {}): Sample {
+function sample(column: string, round: number, value: number, errors: Record<string, number> = {}): Sample {
   const outcome = { ...OUTCOME, errors };
-  return { cell: 'keep-alive-1', column, round: 0, value, cpu: value * 2, p99: 1, outcome };
+  return { cell: 'keep-alive-1', column, round, value, cpu: value * 2, p99: 1, outcome };
 }
 
 const RESULTS: Results = {
@@ -20,7 +20,12 @@ const RESULTS: Results = {
   loadAfter: [0],
   columns: ['squid', 'sallyport', 'mockttp'],
   absent: { mockttp: 'not installed' },
-  samples: [sample('squid', 100), sample('squid', 300), sample('sallyport', 400, { truncated: 2 })],
+  samples: [
+    sample('squid', 0, 100),
+    sample('squid', 1, 300),
+    sample('sallyport', 0, 120),
+    sample('sallyport', 1, 480, { truncated: 2 }),
+  ],
   memory: [],
 };
 
@@ -37,18 +42,22 @@ for (const { values, want } of spreads) {
   });
 }
 
-test('tableOf shows the ratio to squid, and why a column has no numbers', () => {
+test('tableOf shows the median of the ratios to squid in each round, and why a column has no numbers', () => {
   const [cell] = cellsOf(readOptions(['--cells', 'keep-alive-1']));
   const markdown = tableOf(RESULTS, cell === undefined ? [] : [cell]);
-  expect(markdown).toContain('| 200 [100–300] | 400 (2.00×) [400–400] | not installed |');
+  expect(markdown).toContain('| 200 [100–300] | 300 (1.40×) [120–480] | not installed |');
 });
 
 test('tableOf leaves a round without an answer to the errors', () => {
   const [cell] = cellsOf(readOptions(['--cells', 'keep-alive-1']));
-  const failed = sample('squid', 0, { reset: 1 });
-  const samples = [...RESULTS.samples, { ...failed, outcome: { ...failed.outcome, count: 0 } }];
+  const failed = sample('squid', 2, 0, { reset: 1 });
+  const samples = [
+    ...RESULTS.samples,
+    sample('sallyport', 2, 300),
+    { ...failed, outcome: { ...failed.outcome, count: 0 } },
+  ];
   const markdown = tableOf({ ...RESULTS, samples }, cell === undefined ? [] : [cell]);
-  expect(markdown).toContain('| 200 [100–300] | 400 (2.00×) [400–400] | not installed |');
+  expect(markdown).toContain('| 200 [100–300] | 300 (1.40×) [120–480] | not installed |');
   expect(markdown).toContain('- squid, keep-alive-1: reset: 1');
 });
 
