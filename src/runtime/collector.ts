@@ -10,16 +10,20 @@ import os from 'node:os';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import v8 from 'node:v8';
 
+/** When the young generation is too small for what is done with it. */
 interface Busy {
-  /** Collections a second from which on the young generation is too small for what is done with it. */
-  readonly perSecond: number;
   readonly windowMs: number;
+  /** So many windows of OFTEN in a row, or one of VERY_OFTEN. */
+  readonly windows: number;
 }
 
-/** More than clients make that only connect. */
-const BUSY: Busy = { perSecond: 280, windowMs: 1_000 };
-/** A gateway that was busy will be again, in bursts that the whole second would be most of. */
-const BUSY_AGAIN: Busy = { perSecond: 120, windowMs: 100 };
+/** Collections a second: more than clients make that only connect, unless a thousand do at once, for two seconds. */
+const OFTEN = 100;
+/** More than those. A slow machine never gets there. */
+const VERY_OFTEN = 280;
+const BUSY: Busy = { windowMs: 1_000, windows: 4 };
+/** A gateway that was busy will be again, in bursts that whole seconds would be most of. */
+const BUSY_AGAIN: Busy = { windowMs: 100, windows: 1 };
 /** It grows by this, once. Eight times what the engine begins with is where more brings nothing. */
 const GROWTH = 8;
 const LOOK_MS = 20;
@@ -70,6 +74,8 @@ class Collector {
   #state: 'small' | 'growing' | 'grown' = 'small';
   #busy = BUSY;
   #collections = 0;
+  /** Windows in a row. */
+  #often = 0;
   #since = performance.now();
   #lookedAt = this.#since;
   #hasHinted = false;
@@ -90,12 +96,13 @@ class Collector {
     this.#lookedAt = now;
     this.#lookForBulk(now);
     this.#settle();
-    const { perSecond, windowMs } = this.#busy;
+    const { windowMs, windows } = this.#busy;
     if (now - this.#since < windowMs) return;
-    const isBusy = (this.#collections / (now - this.#since)) * 1_000 >= perSecond;
+    const rate = (this.#collections / (now - this.#since)) * 1_000;
     this.#collections = 0;
     this.#since = now;
-    if (this.#state !== 'grown') this.#letGrow(isBusy);
+    this.#often = rate < OFTEN ? 0 : this.#often + 1;
+    if (this.#state !== 'grown') this.#letGrow(rate >= VERY_OFTEN || this.#often >= windows);
   }
 
   /** Let grow as the engine would, it takes 20 MiB more of a gateway with a thousand connections that do nothing. */

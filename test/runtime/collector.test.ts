@@ -11,8 +11,16 @@ test('the young generation grows where it is collected all the time', () => {
   expect(grown).toBeLessThanOrEqual(24);
 });
 
+test('it grows where a slower machine collects it 150 times a second', () => {
+  const grown = measured(`
+    setTimeout(() => end(young()), 15_000);
+    setInterval(work, 10);
+    setInterval(() => young() > 8 && end(young()), 100);`);
+  expect(grown).toBeGreaterThan(8);
+}, 30_000);
+
 test('it stays small where little is done', () => {
-  const small = measured('setInterval(work, 20); setTimeout(() => end(young()), 3_000);');
+  const small = measured('setInterval(work, 40); setTimeout(() => end(young()), 6_000);');
   expect(small).toBeLessThanOrEqual(4);
 });
 
