@@ -33,12 +33,24 @@ export function emitResponseHead(
   framing: Framing,
   connection: string,
 ): string {
+  const known = answered.get(headers);
+  if (known !== undefined && known.status === status && known.reason === reason) {
+    if (known.connection === connection && isSame(known.framing, framing)) return known.text;
+  }
   if (!Number.isInteger(status) || status < 100 || status > 599)
     throw unwritable('UPSTREAM_PROTOCOL', 'the status');
   if (valueEnd(reason, 0) !== reason.length) throw unwritable('UPSTREAM_PROTOCOL', 'the reason');
   const fields = emitFields(headers, 'UPSTREAM_PROTOCOL');
-  return `HTTP/1.1 ${status} ${reason}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
+  const text = `HTTP/1.1 ${status} ${reason}\r\n${fields}${framingLine(framing)}${connection}\r\n`;
+  if (isRepeated(headers)) answered.set(headers, { status, reason, framing, connection, text });
+  return text;
 }
+
+/** The last head with a list that comes again: put together once, and in one piece once it was written. */
+const answered = new WeakMap<
+  HeaderList,
+  { status: number; reason: string; framing: Framing; connection: string; text: string }
+>();
 
 /** Of lists that come again and again. One that holds a value goes with the view of the secrets that it is kept in. */
 const written = new WeakMap<HeaderList, string>();
@@ -59,6 +71,11 @@ export function emitFields(headers: HeaderList, code: GatewayErrorCode): string 
   }
   if (isRepeated(headers)) written.set(headers, text);
   return text;
+}
+
+function isSame(one: Framing, other: Framing): boolean {
+  if (one.kind === 'length') return other.kind === 'length' && one.bytes === other.bytes;
+  return one.kind === other.kind;
 }
 
 function framingLine(framing: Framing): string {

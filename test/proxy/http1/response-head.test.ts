@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { type HeaderList, noteRepeated } from '../../../src/core/headers.js';
 import { FieldReader } from '../../../src/proxy/http1/fields.js';
 import { parseResponseHead } from '../../../src/proxy/http1/response-head.js';
 import { emitResponseHead } from '../../../src/proxy/http1/write.js';
@@ -107,4 +108,25 @@ test('a head that was written reads as itself, and random text never throws', ()
     }),
     { seed: 26, numRuns: 500 },
   );
+});
+
+test('a list that comes again is written with what each answer says beside it', () => {
+  const headers: HeaderList = [['X-Trace', '1']];
+  noteRepeated(headers);
+  const heads = [
+    [200, 'OK', 7, ''],
+    [200, 'OK', 7, ''],
+    [404, 'OK', 7, ''],
+    [200, 'Fine', 7, ''],
+    [200, 'OK', 8, ''],
+    [200, 'OK', 7, 'Connection: close\r\n'],
+    [200, 'OK', 7, ''],
+  ] as const;
+  for (const [status, reason, bytes, connection] of heads) {
+    const text = emitResponseHead(status, reason, headers, { kind: 'length', bytes }, connection);
+    expect(text).toBe(
+      `HTTP/1.1 ${status} ${reason}\r\nX-Trace: 1\r\nContent-Length: ${bytes}\r\n${connection}\r\n`,
+    );
+  }
+  expect(() => emitResponseHead(99, 'OK', headers, { kind: 'length', bytes: 7 }, '')).toThrow('the status');
 });
