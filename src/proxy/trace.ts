@@ -135,18 +135,19 @@ export class Trace implements PhaseTimes {
   #end(type: Terminal, said: Said): void {
     if (this.#ended) return;
     this.#ended = true;
+    const elapsedMs = this.#elapsedMs;
     const timings = {
       dns_ms: microseconds(this.dnsMs),
       connect_ms: microseconds(this.connectMs),
       tls_ms: microseconds(this.tlsMs),
       first_byte_ms: microseconds(this.firstByteMs),
-      total_ms: Math.round(this.#elapsedMs * 1_000) / 1_000,
+      total_ms: Math.round(elapsedMs * 1_000) / 1_000,
     };
-    this.#emit(type, said, timings);
+    this.#emit(type, said, elapsedMs, timings);
   }
 
-  #emit(type: EventType, said: Said, timings?: Timings): void {
-    const network = this.#event(said);
+  #emit(type: EventType, said: Said, elapsedMs = this.#elapsedMs, timings?: Timings): void {
+    const network = this.#event(said, elapsedMs);
     if (timings !== undefined) network.timings = timings;
     if (said.hint !== null) network.block_reason = said.hint;
     if (timings !== undefined) {
@@ -163,7 +164,7 @@ export class Trace implements PhaseTimes {
   }
 
   /** One literal: this runs for every request, and putting it together from parts costs more than all the rest. */
-  #event({ decision, status, blocked, reason, rule, secrets }: Said): Draft {
+  #event({ decision, status, blocked, reason, rule, secrets }: Said, elapsedMs: number): Draft {
     const { head } = this.#exchange.request;
     const { bytes } = this.#exchange;
     const { authority } = head;
@@ -179,7 +180,7 @@ export class Trace implements PhaseTimes {
       status_code: status,
       request_bytes: bytes.received,
       response_bytes: bytes.sent,
-      duration_ms: Math.round(this.#elapsedMs),
+      duration_ms: Math.round(elapsedMs),
       blocked,
       reason,
       rule: rule === undefined ? this.#rule : rule,

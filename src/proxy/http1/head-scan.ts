@@ -18,6 +18,8 @@ export const HEAD_LIMITS: HeadLimits = { lineBytes: 8 * 1024, headBytes: 64 * 10
 
 export type HeadScanFault = 'bad-line-end' | 'bad-request-line' | 'target-too-long' | 'head-too-large';
 
+/** Bytes: text would be made bytes for each search. */
+const HEAD_END = Buffer.from('\r\n\r\n', 'latin1');
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -30,7 +32,7 @@ export function scanHead(
   scanned: number,
   limits: HeadLimits,
 ): Result<number | 'incomplete', HeadScanFault> {
-  const found = bytes.indexOf('\r\n\r\n', Math.max(0, scanned - 3), 'latin1');
+  const found = bytes.indexOf(HEAD_END, Math.max(0, scanned - 3));
   const length = found < 0 ? bytes.length : found + 4;
   if (scanned <= limits.lineBytes && length > limits.lineBytes && lineLength(bytes) > limits.lineBytes) {
     return err('target-too-long');

@@ -127,16 +127,18 @@ class PooledUpstream implements Upstream {
     for (let attempt = 0; ; attempt++) {
       if (signal.aborted) throw aborted(signal);
       // A second attempt goes over a new connection, whose addresses are asked about again.
-      const reused = attempt === 0 ? this.#pool.take(key, this.#clock.monotonic()) : null;
+      const asked = this.#clock.monotonic();
+      const reused = attempt === 0 ? this.#pool.take(key, asked) : null;
       const entry = reused ?? (await this.#open(request, key, signal));
       request.onDialled?.(entry.dialled);
-      const start = this.#clock.monotonic();
+      const start = reused === null ? this.#clock.monotonic() : asked;
       try {
         const answer = await entry.connection.send(outbound, signal);
-        if (phases !== undefined) phases.firstByteMs = this.#clock.monotonic() - start;
-        return this.#answered(entry, answer);
+        const answeredAt = this.#clock.monotonic();
+        if (phases !== undefined) phases.firstByteMs = answeredAt - start;
+        return this.#answered(entry, answer, answeredAt);
       } catch (error) {
-        this.#release(entry);
+        this.#release(entry, this.#clock.monotonic());
         if (attempt > 0 || !mayRepeat(error, outbound, reused !== null)) throw error;
       }
     }
@@ -161,11 +163,12 @@ class PooledUpstream implements Upstream {
     this.#stopSweeping();
   }
 
-  #answered(entry: Pooled, answer: ConnectionAnswer): UpstreamAnswer {
+  #answered(entry: Pooled, answer: ConnectionAnswer, now: number): UpstreamAnswer {
     const { body, upgraded } = answer;
     if (upgraded) this.#pool.forget(entry);
-    else if (body instanceof Readable) body.once('close', () => this.#release(entry));
-    else this.#release(entry);
+    else if (body instanceof Readable)
+      body.once('close', () => this.#release(entry, this.#clock.monotonic()));
+    else this.#release(entry, now);
     return {
       head: answer.head,
       body,
@@ -183,7 +186,7 @@ class PooledUpstream implements Upstream {
     if (opening === undefined) {
       // Nobody's signal: whoever asked first may leave while others wait.
       opening = this.#connect(request, key, new Canceller())
-        .then(entry => this.#release(entry))
+        .then(entry => this.#release(entry, this.#clock.monotonic()))
         .finally(() => this.#shared.delete(key));
       this.#shared.set(key, opening);
     }
@@ -232,8 +235,8 @@ class PooledUpstream implements Upstream {
     }
   }
 
-  #release(entry: Pooled): void {
-    this.#pool.release(entry, this.#clock.monotonic());
+  #release(entry: Pooled, now: number): void {
+    this.#pool.release(entry, now);
     if (this.#sweeper !== null || this.#pool.idleCount === 0) return;
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
   }
