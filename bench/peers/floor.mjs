@@ -33,7 +33,7 @@ function connect(socket, head) {
 }
 
 function relay(client, key, host, to) {
-  const upstream = idle.get(key)?.pop() ?? dial(host, to);
+  const upstream = idleOf(key) ?? dial(host, to);
   let left = 0;
   const onAnswer = chunk => {
     left = left > 0 ? left - chunk.length : lengthOf(chunk);
@@ -43,16 +43,25 @@ function relay(client, key, host, to) {
     if (!upstream.write(chunk)) client.pause();
   };
   const resume = () => client.resume();
+  const end = () => client.destroy();
   upstream.on('data', onAnswer).on('drain', resume).resume();
   client.on('data', onRequest).on('drain', () => upstream.resume());
   client.once('close', () => {
-    upstream.off('data', onAnswer).off('drain', resume);
+    upstream.off('data', onAnswer).off('drain', resume).off('close', end);
     if (left !== 0 || upstream.destroyed) return upstream.destroy();
     if (!idle.has(key)) idle.set(key, []);
     idle.get(key).push(upstream);
   });
   client.once('end', () => client.end());
-  upstream.once('close', () => client.destroy());
+  upstream.once('close', end);
+}
+
+/** One that the upstream has not closed meanwhile: nginx does after five minutes. */
+function idleOf(key) {
+  const kept = idle.get(key) ?? [];
+  let upstream = kept.pop();
+  while (upstream?.destroyed) upstream = kept.pop();
+  return upstream;
 }
 
 function dial(host, to) {
