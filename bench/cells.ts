@@ -3,6 +3,14 @@ import type { Outcome, Work } from './load/command.js';
 import type { BenchOptions } from './options.js';
 import { WARM_BYTES } from './workshop.js';
 
+/** How long a rate is measured, and what a transfer moves. */
+export interface Amount {
+  readonly seconds: number;
+  readonly bytes: number;
+  /** Of the upstream's, with so many bytes. */
+  readonly path: string;
+}
+
 export interface Cell {
   readonly name: string;
   readonly title: string;
@@ -12,9 +20,9 @@ export interface Cell {
   readonly value: (outcome: Outcome) => number;
   /** Processor time is told for each of these. */
   readonly per: { readonly unit: string; readonly count: (outcome: Outcome) => number };
-  readonly work: (round: number) => Work;
-  /** The same, shorter and not counted, right before: what a peer does first after a rest is no rate. */
-  readonly warmUp?: Work;
+  readonly work: (amount: Amount, round: number) => Work;
+  /** No warm-up: the beginning is what is measured. */
+  readonly cold?: boolean;
   readonly h2?: boolean;
 }
 
@@ -23,25 +31,31 @@ const GIB = { unit: 'CPU ms a GiB', count: (outcome: Outcome) => (outcome.bytes 
 const perSecond = (outcome: Outcome): number => outcome.count / outcome.seconds;
 const megabytes = (outcome: Outcome): number => outcome.bytes / 1e6 / outcome.seconds;
 
-export function cellsOf({ seconds, warmSeconds, bigBytes, visits, cells }: BenchOptions): readonly Cell[] {
+export function measuredAmount({ seconds, bigBytes }: BenchOptions): Amount {
+  return { seconds, bytes: bigBytes, path: '/big' };
+}
+
+/** What is done right before, and not counted: what a peer does first after a rest is no rate. */
+export function warmAmount({ warmSeconds, bigBytes }: BenchOptions): Amount {
+  return { seconds: warmSeconds, bytes: Math.min(bigBytes, WARM_BYTES), path: '/warm' };
+}
+
+export function cellsOf({ bigBytes, visits, cells }: BenchOptions): readonly Cell[] {
   const rate = { unit: 'requests/s', better: 'higher', value: perSecond, per: REQUEST } as const;
   const bulk = { unit: 'MB/s', better: 'higher', value: megabytes, per: GIB } as const;
-  const warmBytes = Math.min(bigBytes, WARM_BYTES);
   const size = bigBytes >= 2 ** 30 ? '1 GiB' : `${bigBytes / 2 ** 20} MiB`;
   const all: readonly Cell[] = [
     ...[1, 16, 64].map(clients => ({
       name: `keep-alive-${clients}`,
       title: `keep-alive, ${clients} clients`,
       ...rate,
-      work: (): Work => ({ kind: 'keep-alive', clients, seconds }),
-      warmUp: { kind: 'keep-alive', clients, seconds: warmSeconds } satisfies Work,
+      work: ({ seconds }: Amount): Work => ({ kind: 'keep-alive', clients, seconds }),
     })),
     {
       name: 'handshakes',
       title: 'full handshakes, 8 clients',
       ...rate,
-      work: () => ({ kind: 'handshakes', clients: 8, seconds }),
-      warmUp: { kind: 'handshakes', clients: 8, seconds: warmSeconds },
+      work: ({ seconds }) => ({ kind: 'handshakes', clients: 8, seconds }),
     },
     {
       name: 'first-visit',
@@ -50,36 +64,33 @@ export function cellsOf({ seconds, warmSeconds, bigBytes, visits, cells }: Bench
       better: 'lower',
       value: outcome => outcome.p50,
       per: REQUEST,
-      work: round => ({ kind: 'first-visits', from: round * visits, hosts: visits }),
+      cold: true,
+      work: (_, round) => ({ kind: 'first-visits', from: round * visits, hosts: visits }),
     },
     {
       name: 'download',
       title: `${size} down`,
       ...bulk,
-      work: () => ({ kind: 'download', path: '/big', bytes: bigBytes }),
-      warmUp: { kind: 'download', path: '/warm', bytes: warmBytes },
+      work: ({ path, bytes }) => ({ kind: 'download', path, bytes }),
     },
     {
       name: 'upload',
       title: `${size} up, content-length`,
       ...bulk,
-      work: () => ({ kind: 'upload', bytes: bigBytes, chunked: false }),
-      warmUp: { kind: 'upload', bytes: warmBytes, chunked: false },
+      work: ({ bytes }) => ({ kind: 'upload', bytes, chunked: false }),
     },
     {
       name: 'upload-chunked',
       title: `${size} up, chunked`,
       ...bulk,
-      work: () => ({ kind: 'upload', bytes: bigBytes, chunked: true }),
-      warmUp: { kind: 'upload', bytes: warmBytes, chunked: true },
+      work: ({ bytes }) => ({ kind: 'upload', bytes, chunked: true }),
     },
     {
       name: 'h2',
       title: 'HTTP/2, 4 clients of 16 streams',
       ...rate,
       h2: true,
-      work: () => ({ kind: 'h2', clients: 4, streams: 16, seconds }),
-      warmUp: { kind: 'h2', clients: 4, streams: 16, seconds: warmSeconds },
+      work: ({ seconds }) => ({ kind: 'h2', clients: 4, streams: 16, seconds }),
     },
   ];
   return all.filter(cell => cells === null || cells.has(cell.name));

@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Cell, cellsOf } from './cells.js';
+import { type Cell, cellsOf, measuredAmount, warmAmount } from './cells.js';
 import { Agent, start, stopAll } from './child.js';
 import type { Outcome, Route, Work } from './load/command.js';
 import { cpuTimeUs, describeMachine, pinned, placement, residentMiB } from './machine.js';
@@ -127,7 +127,7 @@ async function measureAll(
         const lane = lanes[(at + round) % lanes.length];
         if (lane === undefined || (cell.h2 && lane.running.h2 !== true)) continue;
         if (cell.h2 && lane.route.via === 'connect') continue;
-        const sample = await measure(lane, cell, round);
+        const sample = await measure(lane, cell, round, options);
         samples.push(sample);
         const cpu = sample.cpu === null ? '' : `, ${sample.cpu.toFixed(1)} ${cell.per.unit}`;
         console.error(
@@ -140,7 +140,7 @@ async function measureAll(
   return samples;
 }
 
-async function measure(lane: Lane, cell: Cell, round: number): Promise<Sample> {
+async function measure(lane: Lane, cell: Cell, round: number, options: BenchOptions): Promise<Sample> {
   const { agent } = lane.running;
   const pids = lane.running.pids();
   // One sandbox has 50 leaves a second, 64 at once, and two columns: what the first took must be there again.
@@ -150,8 +150,11 @@ async function measure(lane: Lane, cell: Cell, round: number): Promise<Sample> {
     // Columns of one process must not visit the same new hosts.
     const offset = lane.column === 'sallyport proxy' ? 1_000 : 0;
     // Right before, and not the whole cell for all lanes before: the neighbours' turns take minutes.
-    const warm = cell.warmUp && (await agent.perform(lane.route, cell.warmUp, () => undefined));
-    const counted = await agent.perform(lane.route, cell.work(round + offset / 50), () => {
+    const warm = cell.cold
+      ? null
+      : await agent.perform(lane.route, cell.work(warmAmount(options), round), () => undefined);
+    const work = cell.work(measuredAmount(options), round + offset / 50);
+    const counted = await agent.perform(lane.route, work, () => {
       before = cpuTimeUs(pids);
     });
     // Not its time, but what it got wrong: a wrong answer is one at any moment.

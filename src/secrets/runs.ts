@@ -26,7 +26,7 @@ export class Runs {
   readonly #belongs = new Uint8Array(256);
   readonly #shortest: number;
 
-  /** `holds` says of a byte as it is sent whether a needle has it. `shortest`: bytes of the shortest needle. */
+  /** `holds` says of a byte as it is sent whether a needle has it. `shortest`: bytes of the shortest needle, two at least; 0: there is none. */
   constructor(holds: (byte: number) => boolean, shortest: number) {
     this.#shortest = shortest;
     for (let byte = 0; byte < 256; byte++) this.#belongs[byte] = holds(byte) ? 1 : 0;
