@@ -16,10 +16,10 @@ import type { Sink } from './events/feeder.js';
 import { serialNames } from './events/serial.js';
 import type { EventStore } from './events/store.js';
 import { type Door, doorOf, type Sandbox, sandboxOf } from './gateway/door.js';
-import { isGate, pacedFlow } from './gateway/inner-door.js';
+import { enterCorridor } from './gateway/inner-door.js';
 import { compileLayers } from './gateway/layers.js';
 import { changeFact, LiveSecrets } from './gateway/live-secrets.js';
-import { PROXY_PORT, portsOf, secretFiles, stopReason } from './gateway/of-policy.js';
+import { portsOf, secretFiles, stopReason } from './gateway/of-policy.js';
 import { refusalsOf } from './gateway/refusals.js';
 import { refuseUnsafeProcess } from './gateway/safe-process.js';
 import { type Meter, ScriptHost } from './gateway/scripts.js';
@@ -29,7 +29,6 @@ import type { Flow, SandboxId } from './net/flow.js';
 import { openVestibule, TAP_LEASE, type Vestibule } from './net/vestibule/index.js';
 import { decide } from './policy/decide.js';
 import type { Policy, PolicyDocument } from './policy/policy.js';
-import { acceptFlow, acceptProxyFlow, refuseFlow } from './proxy/accept.js';
 import type { Gate, ProxyContext } from './proxy/context.js';
 import { createLimits } from './proxy/limits/limits.js';
 import { createShares } from './proxy/limits/shares.js';
@@ -205,7 +204,7 @@ export class Gateway implements AsyncDisposable {
     return {
       id,
       dns,
-      accept: flow => this.#accept(flow, context, dns),
+      accept: flow => enterCorridor(flow, context, dns),
       environment: env => sandboxEnvironment(tenant.secrets, env),
       release: () => this.#release(id),
     };
@@ -225,21 +224,6 @@ export class Gateway implements AsyncDisposable {
       lookUp: this.#lookUp,
       ipv6: true,
     });
-  }
-
-  async #accept(flow: Flow, context: ProxyContext, dns: DnsRoom): Promise<void> {
-    const { address, port } = flow.target;
-    const release = context.limits.admitFlow();
-    if (release === null) return refuseFlow(flow, context);
-    dns.retain(address);
-    try {
-      const paced = pacedFlow(flow, context.limits);
-      const toProxy = port === PROXY_PORT && isGate(address.text);
-      await (toProxy ? acceptProxyFlow(paced, context) : acceptFlow(paced, context));
-    } finally {
-      dns.release(address);
-      release();
-    }
   }
 
   /** Opens the door of a sandbox. Throws `TOOL_MISSING`, `NAMESPACE_DENIED` or `WARDEN_FAILED`. */

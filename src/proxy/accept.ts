@@ -12,13 +12,13 @@ import { type Host, type Hostname, hostText } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
 import { denied } from '../policy/deny.js';
-import type { Denial } from '../policy/hooks.js';
+import type { ConnectFacts, Denial, Permission } from '../policy/hooks.js';
 import type { Policy } from '../policy/policy.js';
 import type { Deny, Verdict } from '../policy/question.js';
 import { ruledBy } from '../policy/shadow.js';
 import type { ProxyContext } from './context.js';
 import { type FlowTrace, startFlowTrace } from './flow-trace.js';
-import { peek } from './peek.js';
+import { type Peeked, type PeekLimits, peek } from './peek.js';
 import { speakHttp, speakProxy, speakTls } from './speak.js';
 import { ALERT, type Alert, alertOf } from './tls/alert.js';
 import type { ClientHello, HelloFault } from './tls/client-hello.js';
@@ -32,18 +32,24 @@ const SERVER_FIRST_MS = 300;
 /** How long a client may take to show what it speaks. */
 const FIRST_BYTES_MS = 10_000;
 
+const SILENCE: PeekLimits = { silenceMs: FIRST_BYTES_MS, deadlineMs: FIRST_BYTES_MS };
+const TUNNEL_SILENCE: PeekLimits = { silenceMs: SERVER_FIRST_MS, deadlineMs: FIRST_BYTES_MS };
+
 const HTTP_PORT = 80;
+const DONE = Promise.resolve();
 
 /** Judges and serves one flow to its end. Never rejects. */
 export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<void> {
   const trace = startFlowTrace(flow, context);
-  const verdict = decide(context.gate().policy, { ask: 'open', host: flow.host, target: flow.target });
+  const { policy } = context.gate();
+  const verdict = decide(policy, { ask: 'open', host: flow.host, target: flow.target });
   if (!verdict.allow && !mayShowName(verdict)) {
     trace.refused(verdict.reason, verdict.rule, verdict.hint);
     flow.refuse();
     return;
   }
-  const denial = await askConnect(flow, context);
+  const hook = context.script?.onConnect ?? null;
+  const denial = hook === null ? null : await askConnect(hook, flow);
   if (denial !== null) {
     trace.refused(denial.code, 'policy_script', denial.reason);
     flow.refuse();
@@ -53,7 +59,8 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
   // Every socket needs one: an unheard 'error' would end the gateway (threats T12).
   socket.on('error', ignore);
   try {
-    await new Entrance(flow, socket, verdict, trace, context).enter();
+    const entrance = new Entrance(flow, socket, trace, context, { policy, verdict });
+    await entrance.serve(await entrance.firstBytes());
     trace.closed(bytesOf(socket), null);
   } catch (error) {
     reset(socket);
@@ -85,10 +92,11 @@ export function refuseFlow(flow: Flow, context: ProxyContext): void {
   flow.refuse();
 }
 
-/** Null: the policy script does not mind, or is not to be asked. */
-async function askConnect({ host, target }: Flow, { script }: ProxyContext): Promise<Denial | null> {
-  const hook = script?.onConnect ?? null;
-  if (hook === null) return null;
+/** Null: the policy script does not mind. */
+async function askConnect(
+  hook: (facts: ConnectFacts) => Promise<Permission>,
+  { host, target }: Flow,
+): Promise<Denial | null> {
   const answer = await hook({ host, address: target.address.text, port: target.port });
   return answer.kind === 'deny' ? answer : null;
 }
@@ -98,38 +106,53 @@ function mayShowName(verdict: Deny): boolean {
   return verdict.reason !== 'no-policy' && verdict.reason !== 'gateway-address';
 }
 
-/** One flow between its first bytes and the reader that it is given to. */
+/** What was said of a flow before a byte of it was read, and by which policy. */
+interface Opened {
+  readonly policy: Policy | null;
+  readonly verdict: Verdict;
+}
+
+/**
+ * One flow between its first bytes and the reader that it is given to. What keeps a frame of its own while the reader
+ * works is kept, and copied by the collector, for each connection that is open.
+ */
 class Entrance {
   readonly #flow: Flow;
   readonly #socket: Duplex;
+  readonly #opened: Opened;
   #verdict: Verdict;
   readonly #trace: FlowTrace;
   readonly #context: ProxyContext;
 
-  constructor(flow: Flow, socket: Duplex, verdict: Verdict, trace: FlowTrace, context: ProxyContext) {
+  constructor(flow: Flow, socket: Duplex, trace: FlowTrace, context: ProxyContext, opened: Opened) {
     this.#flow = flow;
     this.#socket = socket;
-    this.#verdict = verdict;
+    this.#opened = opened;
+    this.#verdict = opened.verdict;
     this.#trace = trace;
     this.#context = context;
   }
 
-  async enter(): Promise<void> {
-    const silenceMs = this.#mayTunnel ? SERVER_FIRST_MS : FIRST_BYTES_MS;
-    const first = await peek(this.#socket, spoken, { silenceMs, deadlineMs: FIRST_BYTES_MS });
+  firstBytes(): Promise<Peeked<Spoken>> {
+    return peek(this.#socket, spoken, this.#mayTunnel ? TUNNEL_SILENCE : SILENCE);
+  }
+
+  /** Serves the flow to its end. */
+  serve(first: Peeked<Spoken>): Promise<void> {
     // A policy may have come while the client kept silent: what it began under another one is nothing to build on.
-    this.#verdict = this.#decideOpen(this.#context.gate().policy);
-    if (!this.#verdict.allow && !mayShowName(this.#verdict)) return await this.#opaque();
+    const { policy } = this.#context.gate();
+    if (policy !== this.#opened.policy) this.#verdict = this.#decideOpen(policy);
+    if (!this.#verdict.allow && !mayShowName(this.#verdict)) return this.#opaque();
     if (first.kind === 'ended')
       return this.#refuse('no-bytes', null, 'the client sent nothing that can be read');
-    if (first.kind !== 'judged') return await this.#opaque();
+    if (first.kind !== 'judged') return this.#opaque();
     const { value } = first;
-    if (value.kind === 'http') return await this.#http();
-    if (value.kind === 'tls') return await this.#tls(value.hello);
+    if (value.kind === 'http') return this.#http();
+    if (value.kind === 'tls') return this.#tls(value.hello);
     if (value.kind === 'fault') return this.#refuseHello(value.fault);
     // On HTTP's own port whatever is not TLS is meant as HTTP: the reader says in words what is wrong with it.
-    if (this.#flow.target.port === HTTP_PORT && !this.#mayTunnel) return await this.#http();
-    return await this.#opaque();
+    if (this.#flow.target.port === HTTP_PORT && !this.#mayTunnel) return this.#http();
+    return this.#opaque();
   }
 
   #decideOpen(policy: Policy | null): Verdict {
@@ -140,10 +163,10 @@ class Entrance {
     return this.#verdict.allow && this.#verdict.via === 'tunnel';
   }
 
-  async #http(): Promise<void> {
+  #http(): Promise<void> {
     this.#trace.opened({ rule: this.#verdict.rule });
     this.#trace.note({ protocol: 'http' });
-    await speakHttp(this.#socket, this.#flow, this.#context);
+    return speakHttp(this.#socket, this.#flow, this.#context);
   }
 
   async #tls(hello: ClientHello): Promise<void> {
@@ -195,7 +218,7 @@ class Entrance {
       return await this.#tunnel(this.#flow.host, policy => this.#decideOpen(policy));
     }
     const hint = 'the bytes are neither TLS nor HTTP; a rule that names the port lets opaque bytes pass';
-    this.#refuse('not-inspectable', verdict.rule, hint);
+    return this.#refuse('not-inspectable', verdict.rule, hint);
   }
 
   /** `decideAgain`: what let it in, asked of a policy that comes later. */
@@ -234,12 +257,13 @@ class Entrance {
     }
   }
 
-  #refuse(reason: string, rule: string | null, hint: string): void {
+  #refuse(reason: string, rule: string | null, hint: string): Promise<void> {
     this.#trace.refused(reason, rule, hint);
     reset(this.#socket);
+    return DONE;
   }
 
-  #refuseHello(fault: HelloFault): void {
+  #refuseHello(fault: HelloFault): Promise<void> {
     this.#trace.opened({ rule: this.#verdict.rule });
     this.#trace.tlsRefused(
       this.#flow.target.address.text,
@@ -248,6 +272,7 @@ class Entrance {
       `the ClientHello is refused: ${fault}`,
     );
     this.#alert(alertOf(fault));
+    return DONE;
   }
 
   #alert(alert: Alert): void {

@@ -18,19 +18,21 @@ export interface PeekLimits {
   readonly deadlineMs: number;
 }
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 /**
  * Reads until `judge` gives something other than null, then puts every byte back. `judge` must come to an answer
  * within a bounded number of bytes: it sees all bytes so far at each call.
  */
-export async function peek<T>(
+export function peek<T>(
   socket: Duplex,
   judge: (bytes: Buffer) => T | null,
   limits: PeekLimits,
 ): Promise<Peeked<T>> {
-  let seen: Buffer = Buffer.alloc(0);
+  let seen = NOTHING;
   const { silenceMs, deadlineMs } = limits;
   const started = performance.now();
-  return await new Promise(resolve => {
+  return new Promise(resolve => {
     const finish = (result: Peeked<T>): void => {
       clearTimeout(timer);
       socket.off('readable', onReadable);

@@ -5,6 +5,7 @@ import { errorCode, GatewayError } from '../core/errors.js';
 import type { Host, Hostname } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
+import type { Policy } from '../policy/policy.js';
 import { type Leak, NO_SCOPE, scanText } from '../secrets/scan.js';
 import type { SandboxSecrets } from '../secrets/store.js';
 import { emitNetwork, type ProxyContext } from './context.js';
@@ -219,16 +220,28 @@ function leakInClaim(secrets: SandboxSecrets, claimed: FaultReport['claimed']): 
   return null;
 }
 
-/** What the policy limits of a request; the readers' own limits stand where it says nothing. */
-function readerLimits(context: ProxyContext): {
+interface ReaderLimits {
   headBytes?: number;
   contentBytes?: number;
   contentIdleMs?: number;
-} {
-  const limits = context.gate().policy?.limits;
-  return {
-    ...(limits?.maxRequestHeadBytes && { headBytes: limits.maxRequestHeadBytes }),
-    ...(limits?.maxRequestBodyBytes && { contentBytes: limits.maxRequestBodyBytes }),
-    ...(limits?.idleMs && { contentIdleMs: limits.idleMs }),
-  };
+}
+
+const UNLIMITED: ReaderLimits = {};
+const LIMITS = new WeakMap<Policy, ReaderLimits>();
+
+/** What the policy limits of a request, one object for each; the readers' own limits stand where it says nothing. */
+function readerLimits(context: ProxyContext): ReaderLimits {
+  const { policy } = context.gate();
+  if (policy === null) return UNLIMITED;
+  let limits = LIMITS.get(policy);
+  if (limits === undefined) {
+    const { maxRequestHeadBytes, maxRequestBodyBytes, idleMs } = policy.limits;
+    limits = {
+      ...(maxRequestHeadBytes && { headBytes: maxRequestHeadBytes }),
+      ...(maxRequestBodyBytes && { contentBytes: maxRequestBodyBytes }),
+      ...(idleMs && { contentIdleMs: idleMs }),
+    };
+    LIMITS.set(policy, limits);
+  }
+  return limits;
 }

@@ -30,8 +30,10 @@ export class ServerConnection implements ServerLine, ContentOwner {
   readonly idleMs: number;
   readonly #options: ServerOptions;
   readonly #limits: ServerLimits;
+  readonly #clock: Clock;
   readonly #intake: RequestIntake;
-  readonly #writeDeadline: Deadline;
+  /** Null until an answer is not taken at once. */
+  #writeDeadline: Deadline | null = null;
   /** `exchange`: a request is being served. `closing`: input is discarded. `gone`: closed, or somebody else's. */
   #phase: 'head' | 'exchange' | 'closing' | 'gone' = 'head';
   #exchange: ServerExchange | null = null;
@@ -55,8 +57,8 @@ export class ServerConnection implements ServerLine, ContentOwner {
       { facts: options, authorities, fields: new FieldReader(fields), contentBytes },
       limits,
     );
+    this.#clock = clock;
     this.deadline = new Deadline(clock, () => this.#expired());
-    this.#writeDeadline = new Deadline(clock, () => socket.destroy());
   }
 
   run(): Promise<void> {
@@ -184,12 +186,12 @@ export class ServerConnection implements ServerLine, ContentOwner {
     else this.#take(this.#intake.cutShort(false));
   }
 
-  readonly #onDrain = (): void => this.#writeDeadline.clear();
+  readonly #onDrain = (): void => this.#writeDeadline?.clear();
 
   readonly #onClose = (): void => {
     this.#phase = 'gone';
     this.deadline.close();
-    this.#writeDeadline.close();
+    this.#writeDeadline?.close();
     this.#break(WENT_AWAY);
     // Node's half of a socket that has closed waits for a full collection, and all that is still listening with it.
     this.#stopListening();
@@ -275,6 +277,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
   }
 
   stalled(): void {
+    this.#writeDeadline ??= new Deadline(this.#clock, () => this.socket.destroy());
     this.#writeDeadline.set(this.idleMs);
   }
 
@@ -294,7 +297,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
   detach(): Duplex {
     this.#phase = 'gone';
     this.deadline.close();
-    this.#writeDeadline.close();
+    this.#writeDeadline?.close();
     this.#stopListening();
     this.socket.pause();
     const rest = this.#intake.unread.take();

@@ -7,7 +7,7 @@
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../core/clock.js';
 import { ServerConnection } from './server-connection.js';
-import { SERVER_LIMITS, type ServerOptions } from './server-options.js';
+import { SERVER_LIMITS, type ServerLimits, type ServerOptions } from './server-options.js';
 
 export type { FaultAnswer } from './fault.js';
 export type {
@@ -21,6 +21,18 @@ export { SERVER_LIMITS } from './server-options.js';
 
 /** Serves `socket` to its end. Resolves when it is closed, or was handed over by an upgrade or a CONNECT. */
 export function serveHttp1(socket: Duplex, options: ServerOptions): Promise<void> {
-  const limits = { ...SERVER_LIMITS, ...options.limits };
+  const limits = options.limits === undefined ? SERVER_LIMITS : limitsOf(options.limits);
   return new ServerConnection(socket, options, limits, options.clock ?? systemClock).run();
+}
+
+/** By what they were made of: the connections of one policy share theirs. */
+const COMPLETED = new WeakMap<Partial<ServerLimits>, ServerLimits>();
+
+function limitsOf(given: Partial<ServerLimits>): ServerLimits {
+  let limits = COMPLETED.get(given);
+  if (limits === undefined) {
+    limits = { ...SERVER_LIMITS, ...given };
+    COMPLETED.set(given, limits);
+  }
+  return limits;
 }

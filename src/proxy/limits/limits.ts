@@ -51,6 +51,8 @@ export interface Limits {
   calm(signal: CancelSignal): Promise<void> | null;
   /** Asked before a piece of work is begun. Null: now; else it resolves when the sandbox's turn has come. */
   turn(work: Work): Promise<void> | null;
+  /** Whether `pace` would change anything now. */
+  paces(): boolean;
   /** The sandbox's side of one flow, at the speed that the limits allow. Owns `stream` from here on. */
   pace(stream: Duplex): Duplex;
   /** After a reload. Open flows stay open and counted; a direction that was not limited stays so for them. */
@@ -117,6 +119,7 @@ export function createLimits(
       return until(Math.min(msToNext(handshakes, clock), HANDSHAKES.mostMs), signal);
     },
     turn: work => share.turn(work),
+    paces: () => egress !== null || ingress !== null,
     pace: stream =>
       egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),
     change: next => {

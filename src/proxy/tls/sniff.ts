@@ -11,7 +11,6 @@ export type Sniffed = 'tls' | 'http' | 'opaque' | 'incomplete';
 export const SNIFF_LIMIT = 64;
 
 const HANDSHAKE = 0x16;
-const SPACE = 0x20;
 
 /** The registered methods that clients send; any other token counts where a request target follows it. */
 const KNOWN_METHOD = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PRI)$/;
@@ -21,23 +20,23 @@ const TARGET = /^(?:\/|\*|https?:)/i;
 const TARGET_BYTES = 6;
 
 /** Judges the first bytes of a connection. `incomplete` is never said of `SNIFF_LIMIT` bytes or more. */
-export function sniff(bytes: Uint8Array): Sniffed {
+export function sniff(bytes: Buffer): Sniffed {
   const first = bytes[0];
   if (first === undefined) return 'incomplete';
   if (first === HANDSHAKE) {
     if (bytes[1] === undefined) return 'incomplete';
     return bytes[1] === 3 ? 'tls' : 'opaque';
   }
-  return sniffHttp(bytes.subarray(0, SNIFF_LIMIT));
+  return sniffHttp(bytes.toString('latin1', 0, SNIFF_LIMIT));
 }
 
-function sniffHttp(bytes: Uint8Array): Sniffed {
-  const unsure = bytes.length < SNIFF_LIMIT ? 'incomplete' : 'opaque';
+/** `text`: one character a byte. */
+function sniffHttp(text: string): Sniffed {
+  const unsure = text.length < SNIFF_LIMIT ? 'incomplete' : 'opaque';
   // An empty line before the request is the reader's to judge (RFC 9112 §2.2): here it is stepped over.
   let start = 0;
-  while (start < 4 && (bytes[start] === 0x0d || bytes[start] === 0x0a)) start++;
-  const space = bytes.indexOf(SPACE, start);
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  while (start < 4 && (text[start] === '\r' || text[start] === '\n')) start++;
+  const space = text.indexOf(' ', start);
   const method = text.slice(start, space < 0 ? undefined : space);
   if (method !== '' && !TOKEN.test(method)) return 'opaque';
   if (space < 0) return unsure;
