@@ -74,3 +74,13 @@ export function errorCode(error: unknown): string {
  * a closure for each socket would hold what its siblings hold until Node lets the socket go (docs/decisions/0063).
  */
 export const ignore = (): void => undefined;
+
+/** Lets `ignore` hear the errors of `socket`, once, whoever else has asked: three hearers take six times the room of two. */
+export function ignoreErrors(socket: HearsErrors): void {
+  if (socket.listenerCount('error', ignore) === 0) socket.on('error', ignore);
+}
+
+interface HearsErrors {
+  listenerCount(event: 'error', listener: () => void): number;
+  on(event: 'error', listener: () => void): unknown;
+}

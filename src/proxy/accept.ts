@@ -7,7 +7,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../core/address.js';
-import { errorCode, GatewayError, ignore } from '../core/errors.js';
+import { errorCode, GatewayError, ignoreErrors } from '../core/errors.js';
 import { type Host, type Hostname, hostText } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
 import { decide } from '../policy/decide.js';
@@ -57,7 +57,7 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
   }
   const socket = flow.accept();
   // Every socket needs one: an unheard 'error' would end the gateway (threats T12).
-  socket.on('error', ignore);
+  ignoreErrors(socket);
   try {
     const entrance = new Entrance(flow, socket, trace, context, { policy, verdict });
     await entrance.serve(await entrance.firstBytes());
@@ -72,7 +72,7 @@ export async function acceptFlow(flow: Flow, context: ProxyContext): Promise<voi
 export async function acceptProxyFlow(flow: Flow, context: ProxyContext): Promise<void> {
   const trace = startFlowTrace(flow, context);
   const socket = flow.accept();
-  socket.on('error', ignore);
+  ignoreErrors(socket);
   trace.opened({ rule: null });
   trace.note({ protocol: 'http' });
   try {

@@ -1,6 +1,6 @@
 /** The readers of the corridor: gives a connection whose protocol is known to the codec that speaks it. */
 import type { Duplex } from 'node:stream';
-import { addressFromBytes } from '../core/address.js';
+import { addressFromBytes, type Endpoint } from '../core/address.js';
 import { errorCode, GatewayError } from '../core/errors.js';
 import type { Host, Hostname } from '../core/host.js';
 import type { Flow } from '../net/flow.js';
@@ -9,8 +9,16 @@ import type { Policy } from '../policy/policy.js';
 import { type Leak, NO_SCOPE, scanText } from '../secrets/scan.js';
 import type { SandboxSecrets } from '../secrets/store.js';
 import { emitNetwork, type ProxyContext } from './context.js';
+import type { Exchange } from './exchange.js';
 import type { FlowTrace } from './flow-trace.js';
-import { type ConnectRequest, type FaultAnswer, type FaultReport, serveHttp1 } from './http1/server.js';
+import {
+  type ConnectRequest,
+  type FaultAnswer,
+  type FaultReport,
+  type ServerLimits,
+  type ServerOptions,
+  serveHttp1,
+} from './http1/server.js';
 import { ERROR } from './http2/frames.js';
 import { serveHttp2 } from './http2/server.js';
 import { type Refusal, refusalContent, refusalOfClaim, refusalOfVerdict } from './refusal.js';
@@ -25,15 +33,34 @@ const INNER_BYTES_MS = 60_000;
 
 /** Serves plain HTTP/1 on a flow to its end. */
 export function speakHttp(socket: Duplex, flow: Flow, context: ProxyContext): Promise<void> {
-  return serveHttp1(socket, {
-    mode: 'transparent',
-    scheme: 'http',
-    name: flow.host,
-    target: flow.target,
-    limits: readerLimits(context),
-    onExchange: exchange => serve(exchange, flow, context),
-    onFault: fault => reportFault(fault, flow, context),
-  });
+  return serveHttp1(socket, new PlainService(flow, context));
+}
+
+/** One object for each connection that is open, where a literal with two closures is four. */
+class PlainService implements ServerOptions {
+  readonly mode = 'transparent';
+  readonly scheme = 'http';
+  readonly name: Hostname | null;
+  readonly target: Endpoint;
+  readonly limits: Partial<ServerLimits>;
+  readonly #flow: Flow;
+  readonly #context: ProxyContext;
+
+  constructor(flow: Flow, context: ProxyContext) {
+    this.name = flow.host;
+    this.target = flow.target;
+    this.limits = readerLimits(context);
+    this.#flow = flow;
+    this.#context = context;
+  }
+
+  onExchange(exchange: Exchange): Promise<void> {
+    return serve(exchange, this.#flow, this.#context);
+  }
+
+  onFault(fault: FaultReport): FaultAnswer {
+    return reportFault(fault, this.#flow, this.#context);
+  }
 }
 
 /** Ends TLS for `name` (null: for the address of the flow) and serves what is inside. */

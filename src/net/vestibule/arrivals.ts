@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../core/address.js';
-import { ignore } from '../../core/errors.js';
+import { ignoreErrors } from '../../core/errors.js';
 import type { Flow } from '../flow.js';
 import type { OriginalTarget } from './original.js';
 import { unmapped } from './plain.js';
@@ -30,7 +30,7 @@ export function createArrivals(targetOf: OriginalTarget, callbacks: Callbacks): 
     const place = open.take(socket);
     socket.once('close', () => open.leave(place));
     // Whoever accepts the flow adds a listener of its own; an error before that needs none.
-    socket.on('error', ignore);
+    ignoreErrors(socket);
     const source = sourceOf(socket);
     const target = targetOf(socket);
     // Reset by the sandbox before we looked at it: there is nothing left to decide.

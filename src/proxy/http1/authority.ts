@@ -21,10 +21,12 @@ export interface ConnectionFacts {
   readonly target: Endpoint;
 }
 
+const NO_HOST: Result<Authority, RequestFaultCode> = err('no-host');
+
 export class AuthorityReader {
   readonly #facts: ConnectionFacts;
   #lastText: string | null = null;
-  #last: Result<Authority, RequestFaultCode> = err('no-host');
+  #last = NO_HOST;
   #lastFault: RequestFaultCode | null = null;
 
   constructor(facts: ConnectionFacts) {
@@ -33,7 +35,7 @@ export class AuthorityReader {
 
   /** `host` is the value of the only Host field; `named` is what absolute-form named. */
   read(host: string | null, named: Authority | null): Result<Authority, RequestFaultCode> {
-    if (host === null) return err('no-host');
+    if (host === null) return NO_HOST;
     if (host !== this.#lastText) {
       this.#lastText = host;
       this.#last = readHost(host, this.#facts.scheme);
@@ -72,7 +74,7 @@ export function readConnectAuthority(
 ): Result<Authority, RequestFaultCode> {
   const authority = parseAuthority(target, 'https', 0);
   if (!authority.ok || authority.value.port === 0) return err('bad-target');
-  if (host === null) return err('no-host');
+  if (host === null) return NO_HOST;
   const named = parseAuthority(host, 'https', authority.value.port);
   if (!named.ok) return err('bad-host');
   return sameAuthority(authority.value, named.value) ? authority : err('host-and-target-differ');

@@ -4,7 +4,7 @@
  * Pure. It may name only fields that are hop-by-hop or nobody's: a client that nominates Authorization would have it
  * lost here and kept by the next reader.
  */
-import type { HeaderList } from '../../core/headers.js';
+import type { HeaderField, HeaderList } from '../../core/headers.js';
 import { err, ok, type Result } from '../../core/result.js';
 import type { FieldSection } from './fields.js';
 import { tokenList } from './syntax.js';
@@ -26,10 +26,12 @@ export function readConnection(section: FieldSection): Result<ConnectionOptions,
   if (nominated === null) return err('bad-connection');
   if (nominated.some(name => NEVER_NOMINATED.has(name))) return err('nominated-end-to-end');
   const names = new Set(nominated);
+  const isNominated = ([name]: HeaderField): boolean => names.has(name.toLowerCase());
   return ok({
     close: names.has('close'),
     upgrade: names.has('upgrade'),
-    endToEnd: endToEnd.filter(([name]) => !names.has(name.toLowerCase())),
+    // The same list where it can be: it may be known already, and is not kept twice.
+    endToEnd: endToEnd.some(isNominated) ? endToEnd.filter(field => !isNominated(field)) : endToEnd,
   });
 }
 

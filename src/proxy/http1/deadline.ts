@@ -7,9 +7,10 @@ import type { Clock } from '../../core/clock.js';
 export class Deadline {
   readonly #clock: Clock;
   readonly #expire: () => void;
-  /** Milliseconds of the monotonic clock; Infinity: no deadline. */
-  #due = Number.POSITIVE_INFINITY;
-  #armedFor = Number.POSITIVE_INFINITY;
+  /** Whole milliseconds of the monotonic clock, which take no room of their own; 0: no deadline. */
+  #due = 0;
+  /** The same; 0: the timer is not set. */
+  #armedFor = 0;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(clock: Clock, expire: () => void) {
@@ -19,13 +20,13 @@ export class Deadline {
 
   /** Expires in `ms`, unless set or cleared before. */
   set(ms: number): void {
-    this.#due = this.#clock.monotonic() + ms;
-    if (this.#due < this.#armedFor) this.#arm(ms);
+    this.#due = Math.max(1, Math.ceil(this.#clock.monotonic() + ms));
+    if (this.#armedFor === 0 || this.#due < this.#armedFor) this.#arm(ms);
   }
 
   /** No deadline until the next `set`. */
   clear(): void {
-    this.#due = Number.POSITIVE_INFINITY;
+    this.#due = 0;
   }
 
   /** As `clear`, and lets the timer go. */
@@ -45,12 +46,12 @@ export class Deadline {
   #disarm(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#armedFor = Number.POSITIVE_INFINITY;
+    this.#armedFor = 0;
   }
 
   #fired(): void {
     this.#disarm();
-    if (this.#due === Number.POSITIVE_INFINITY) return;
+    if (this.#due === 0) return;
     const left = this.#due - this.#clock.monotonic();
     if (left > 0) {
       this.#arm(left);

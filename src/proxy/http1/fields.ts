@@ -34,10 +34,20 @@ export interface ControlFields {
 export interface FieldSection {
   /** In order, with case and duplicates; what is nominated by Connection is still in here. */
   readonly endToEnd: HeaderField[];
-  readonly control: ControlFields;
+  readonly control: Readonly<ControlFields>;
   /** What ends here and could hold any text. */
-  readonly dropped: HeaderField[];
+  readonly dropped: readonly HeaderField[];
 }
+
+/** One that is being read. */
+interface Draft {
+  readonly endToEnd: HeaderField[];
+  readonly control: ControlFields;
+  /** Null: nothing yet. */
+  dropped: HeaderField[] | null;
+}
+
+const NO_FIELDS: readonly HeaderField[] = [];
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -73,9 +83,7 @@ const SLOT_NAMES = new FieldNames(SLOTS.keys());
  * Reads the field lines of `text` from `at` to the empty line, which must be its end.
  */
 export function readFields(text: string, at: number, maxFields: number): Result<FieldSection, FieldFault> {
-  const endToEnd: HeaderField[] = [];
-  const control = noControl();
-  const dropped: HeaderField[] = [];
+  const draft: Draft = { endToEnd: [], control: noControl(), dropped: null };
   let line = at;
   let count = 0;
   while (text.charCodeAt(line) !== CR) {
@@ -90,13 +98,17 @@ export function readFields(text: string, at: number, maxFields: number): Result<
     if (++count > maxFields) return err('too-many-fields');
     let to = end;
     while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
-    if (!file(text.slice(line, colon), text.slice(from, to), { endToEnd, control, dropped }))
-      return err('ambiguous-field-name');
+    if (!file(text.slice(line, colon), text.slice(from, to), draft)) return err('ambiguous-field-name');
     line = end + 2;
   }
   return line + 2 === text.length && text.charCodeAt(line + 1) === LF
-    ? ok({ endToEnd, control, dropped })
+    ? ok(sectionOf(draft))
     : err('bad-line-end');
+}
+
+/** Sections are kept, and a list that grew by `push` has room for seventeen. */
+function sectionOf({ endToEnd, control, dropped }: Draft): FieldSection {
+  return { endToEnd: endToEnd.slice(), control, dropped: dropped ?? NO_FIELDS };
 }
 
 /** A section up to this size is kept until the next one comes. Characters. */
@@ -155,20 +167,25 @@ function slotOf(name: string): Slot | undefined {
 }
 
 /** False for a name that some recipients read as a framing field (`Transfer_Encoding`). */
-function file(name: string, value: string, { endToEnd, control, dropped }: FieldSection): boolean {
+function file(name: string, value: string, draft: Draft): boolean {
   const slot = slotOf(name);
   if (slot === undefined) {
-    endToEnd.push([name, value]);
+    draft.endToEnd.push([name, value]);
     return !readsAsFraming(name);
   }
   if (slot === 'dropped') {
-    dropped.push([name, value]);
+    drop(draft, [name, value]);
   } else {
-    if (HOLDS_ANY_TEXT.has(slot) && value !== 'keep-alive') dropped.push([name, value]);
-    const earlier = control[slot];
-    control[slot] = earlier === null ? value : `${earlier},${value}`;
+    if (HOLDS_ANY_TEXT.has(slot) && value !== 'keep-alive') drop(draft, [name, value]);
+    const earlier = draft.control[slot];
+    draft.control[slot] = earlier === null ? value : `${earlier},${value}`;
   }
   return true;
+}
+
+function drop(draft: Draft, field: HeaderField): void {
+  if (draft.dropped === null) draft.dropped = [field];
+  else draft.dropped.push(field);
 }
 
 /** Gateways of the CGI kind read an underscore, and some whatever is no letter or digit, as a hyphen. */

@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { type Authority, authorityText } from '../../core/authority.js';
 import type { Clock } from '../../core/clock.js';
-import { GatewayError, ignore } from '../../core/errors.js';
+import { GatewayError, ignore, ignoreErrors } from '../../core/errors.js';
 import { NO_HEADERS } from '../../core/headers.js';
 import { Canceller, type CancelSignal } from '../cancel.js';
 import { NO_BODY } from '../exchange.js';
@@ -43,7 +43,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
   #opening: Opening | null;
   #canceller: Canceller | null = null;
   #gone: GatewayError | null = null;
-  #resolve: () => void = () => {};
+  #resolve: () => void = ignore;
 
   constructor(socket: Duplex, options: ServerOptions, limits: ServerLimits, clock: Clock) {
     this.socket = socket;
@@ -65,7 +65,7 @@ export class ServerConnection implements ServerLine, ContentOwner {
     return new Promise(resolve => {
       this.#resolve = resolve;
       // `close` follows every error and says all there is to say.
-      this.socket.on('error', ignore);
+      ignoreErrors(this.socket);
       this.socket.on('close', this.#onClose);
       this.socket.on('data', this.#onData).on('end', this.#onEnd).on('drain', this.#onDrain);
       this.deadline.set(this.#opening?.silenceMs ?? this.#limits.keepAliveMs);
