@@ -61,14 +61,12 @@ export function judge(exchange: Exchange, gate: Gate, context: ProxyContext): Ju
   return judgeByScript({ request, verdict, script, capture }, gate, context);
 }
 
-/** Of a request that came over the rate. */
-export async function refuseForRate(
-  { request, signal }: Exchange,
-  { limits }: ProxyContext,
-): Promise<Judged> {
-  await limits.beforeRefusal(signal);
-  await limits.turn('request');
-  return refused(refusalOfRate(request.head.authority));
+/** Of a request that came over the rate. Hundreds may wait for a second: what each of them keeps is little. */
+export function refuseForRate({ request, signal }: Exchange, { limits }: ProxyContext): Promise<Judged> {
+  return limits
+    .beforeRefusal(signal)
+    .then(() => limits.turn('request'))
+    .then(() => refused(refusalOfRate(request.head.authority)));
 }
 
 /** A request that the rules allow. */

@@ -68,7 +68,7 @@ function begin(exchange: Exchange, trace: Trace, context: ProxyContext, isAdmitt
   try {
     const judging = isAdmitted ? judge(exchange, gate, context) : refuseForRate(exchange, context);
     if (!(judging instanceof Promise)) return goOn(judging);
-    return judging.then(goOn).catch((error: unknown) => fail(exchange, trace, error));
+    return judging.then(goOn, (error: unknown) => fail(exchange, trace, error));
   } catch (error) {
     return fail(exchange, trace, error);
   }

@@ -139,18 +139,19 @@ export interface LimitParts {
   readonly later?: Schedule;
 }
 
+const ONCE = { once: true } as const;
+
 function wait(milliseconds: number, signal: CancelSignal, later: Schedule): Promise<void> {
   return new Promise(resolve => {
     if (signal.aborted) return resolve();
-    const cancel = later(milliseconds, () => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    });
-    const onAbort = (): void => {
+    // One for both: to take back what has come does nothing.
+    const done = (): void => {
       cancel();
+      signal.removeEventListener('abort', done);
       resolve();
     };
-    signal.addEventListener('abort', onAbort, { once: true });
+    const cancel = later(milliseconds, done);
+    signal.addEventListener('abort', done, ONCE);
   });
 }
 
