@@ -27,6 +27,12 @@ const BUSY_AGAIN: Busy = { windowMs: 100, windows: 1 };
 /** It grows by this, once. Eight times what the engine begins with is where more brings nothing. */
 const GROWTH = 8;
 const LOOK_MS = 20;
+/**
+ * To be told of a collection takes a tenth of a millisecond, right behind it. Where for so long fewer came than half of
+ * OFTEN, nobody is told for RESTS times as long, and bulk is looked for by the clock.
+ */
+const SAMPLE_MS = 100;
+const RESTS = 5;
 /** Bytes of buffers that are in use or not collected yet: more than requests and their answers need. */
 const BULK_BYTES = 8 << 20;
 /** So long after the last of it bulk is over. */
@@ -67,8 +73,9 @@ function letHelpersYield(): void {
   }
 }
 
-/** Told of each collection, it costs nothing where none is made. */
+/** Told of collections, of a part of them while they are few, it costs nothing where none is made. */
 class Collector {
+  readonly #observer = new PerformanceObserver(list => this.#collected(list.getEntries().length));
   /** Of the young generation, when it was held there; it is as small as it begins until it is collected often. */
   #heldAt = youngBytes();
   #state: 'small' | 'growing' | 'grown' = 'small';
@@ -78,24 +85,66 @@ class Collector {
   #often = 0;
   #since = performance.now();
   #lookedAt = this.#since;
+  #sampledFrom = this.#since;
+  #sampled = 0;
   #hasHinted = false;
   #bulkAt = Number.NEGATIVE_INFINITY;
   #inBulk = false;
 
   watch(): void {
     allowGrowth(1);
-    new PerformanceObserver(list => this.#collected(list.getEntries().length)).observe({
-      entryTypes: ['gc'],
-    });
+    this.#observe();
+  }
+
+  #observe(): void {
+    this.#observer.observe({ entryTypes: ['gc'] });
   }
 
   #collected(times: number): void {
     const now = performance.now();
     this.#collections += times;
+    this.#sampled += times;
     if (now - this.#lookedAt < LOOK_MS) return;
+    // The first after a pause: those behind it are not few because none was before.
+    if (now - this.#lookedAt > SAMPLE_MS) this.#sample(now);
     this.#lookedAt = now;
     this.#lookForBulk(now);
     this.#settle();
+    this.#judge(now);
+    this.#restWhereFew(now);
+  }
+
+  #sample(now: number): void {
+    this.#sampledFrom = now;
+    this.#sampled = 0;
+  }
+
+  #restWhereFew(now: number): void {
+    const sampledMs = now - this.#sampledFrom;
+    if (sampledMs < SAMPLE_MS) return;
+    const isFew = (this.#sampled / sampledMs) * 1_000 < OFTEN / 2;
+    this.#sample(now);
+    if (isFew && this.#state !== 'growing') this.#rest();
+  }
+
+  #rest(): void {
+    this.#observer.disconnect();
+    let left = RESTS;
+    const clock = setInterval(() => {
+      const now = performance.now();
+      this.#lookForBulk(now);
+      if (--left > 0) return;
+      clearInterval(clock);
+      this.#collections = 0;
+      this.#since = now;
+      this.#lookedAt = now;
+      this.#sample(now);
+      this.#observe();
+    }, SAMPLE_MS);
+    clock.unref();
+  }
+
+  #judge(now: number): void {
     const { windowMs, windows } = this.#busy;
     if (now - this.#since < windowMs) return;
     const rate = (this.#collections / (now - this.#since)) * 1_000;

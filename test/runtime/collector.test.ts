@@ -41,6 +41,24 @@ test('it stays small where little is done', () => {
   expect(small).toBeLessThanOrEqual(4);
 });
 
+test.each([
+  { name: 'few', everyMs: 40, least: 2, most: 6 },
+  { name: 'many', everyMs: 10, least: 0, most: 1 },
+])(
+  'where $name collections are made, the telling of them rests $least to $most times',
+  ({ everyMs, least, most }) => {
+    const rests = measured(`
+    import { PerformanceObserver } from 'node:perf_hooks';
+    let rests = 0;
+    const { disconnect } = PerformanceObserver.prototype;
+    PerformanceObserver.prototype.disconnect = function () { rests++; return disconnect.call(this); };
+    setInterval(work, ${everyMs});
+    setTimeout(() => end(rests), 3_000);`);
+    expect(rests).toBeGreaterThanOrEqual(least);
+    expect(rests).toBeLessThanOrEqual(most);
+  },
+);
+
 test('the allocator keeps as much as bulk goes through, once there is bulk', () => {
   // What is larger than the allocator's threshold stands outside of its heap, and is given back each time. The block that
   // raises it is freed by a thread that gives way: on a busy machine that takes a while.
