@@ -119,7 +119,8 @@ interface Opened {
 class Entrance {
   readonly #flow: Flow;
   readonly #socket: Duplex;
-  readonly #opened: Opened;
+  /** What the verdict was given by. */
+  readonly #policy: Policy | null;
   #verdict: Verdict;
   readonly #trace: FlowTrace;
   readonly #context: ProxyContext;
@@ -127,7 +128,7 @@ class Entrance {
   constructor(flow: Flow, socket: Duplex, trace: FlowTrace, context: ProxyContext, opened: Opened) {
     this.#flow = flow;
     this.#socket = socket;
-    this.#opened = opened;
+    this.#policy = opened.policy;
     this.#verdict = opened.verdict;
     this.#trace = trace;
     this.#context = context;
@@ -141,7 +142,7 @@ class Entrance {
   serve(first: Peeked<Spoken>): Promise<void> {
     // A policy may have come while the client kept silent: what it began under another one is nothing to build on.
     const { policy } = this.#context.gate();
-    if (policy !== this.#opened.policy) this.#verdict = this.#decideOpen(policy);
+    if (policy !== this.#policy) this.#verdict = this.#decideOpen(policy);
     if (!this.#verdict.allow && !mayShowName(this.#verdict)) return this.#opaque();
     if (first.kind === 'ended')
       return this.#refuse('no-bytes', null, 'the client sent nothing that can be read');

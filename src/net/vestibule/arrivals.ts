@@ -29,7 +29,7 @@ export function createArrivals(targetOf: OriginalTarget, callbacks: Callbacks): 
   const arrived = (socket: Socket): void => {
     const place = open.take(socket);
     socket.once('close', () => open.leave(place));
-    // Whoever accepts the flow adds a listener of its own; an error before that needs none.
+    // Before anybody accepts the flow, too.
     ignoreErrors(socket);
     const source = sourceOf(socket);
     const target = targetOf(socket);

@@ -87,6 +87,7 @@ export function createLimits(
   const handshakes = createTokenBucket(HANDSHAKES);
   let egress = pacerFor(null, settings.maxEgressBps, clock, later);
   let ingress = pacerFor(null, settings.maxIngressBps, clock, later);
+  const paces = (): boolean => egress !== null || ingress !== null;
   let calmAt = 0;
 
   /** Null: now. */
@@ -119,9 +120,8 @@ export function createLimits(
       return until(Math.min(msToNext(handshakes, clock), HANDSHAKES.mostMs), signal);
     },
     turn: work => share.turn(work),
-    paces: () => egress !== null || ingress !== null,
-    pace: stream =>
-      egress === null && ingress === null ? stream : new PacedStream(stream, { egress, ingress }),
+    paces,
+    pace: stream => (paces() ? new PacedStream(stream, { egress, ingress }) : stream),
     change: next => {
       if (next.requestsPerSecond !== current.requestsPerSecond) {
         requests = bucketFor(next.requestsPerSecond);
